@@ -1,1 +1,69 @@
-fn main() {}
+//! The project's own chores, so that a machine with Rust and nothing else can test and measure.
+//!
+//! Arguments are read by hand: an argument parser would cost more to build than it would save here.
+
+mod bench;
+mod failure;
+mod house;
+mod programs;
+mod step;
+mod test;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use failure::{Failure, Outcome};
+
+const HELP: &str = "\
+cargo xtask test     install what the tests need, then format, clippy, tests, house checks
+cargo xtask house    the house checks alone: floors, lengths, unsafe, purity, texts
+cargo xtask bench [proxy|routes|idle|all] [--rounds 3] [--seconds 5] [--peer NAME]… [--print]
+                     nearside beside nginx, HAProxy and a bare relay; writes docs/benchmarks.md
+                     --peer  only this one (nearside, nginx, haproxy, relay); may be repeated
+                     --print show the tables and write nothing
+cargo xtask help     this
+
+Programs that the bench starts, each until it is ended:
+  origin PORT              answers /0 /1k /100k /1m with that many bytes
+  relay PORT ORIGIN_PORT   the bare relay: reads lengths and nothing else
+  hold ADDR COUNT SOURCE   opens COUNT connections from SOURCE, one request on each, and keeps them";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Outcome<()> {
+    match arguments {
+        ["test"] => test::run(),
+        ["house"] => house::run(),
+        ["bench", options @ ..] => bench::run(options),
+        ["origin", port] => programs::origin(number(port)?),
+        ["relay", port, origin] => programs::relay(number(port)?, number(origin)?),
+        ["hold", address, count, source] => programs::hold(address, number(count)?, source),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => Err(Failure::Usage(format!("`{}` is not one of:\n{HELP}", arguments.join(" ")))),
+    }
+}
+
+/// Reads a whole number from an argument.
+fn number<T: std::str::FromStr>(text: &str) -> Outcome<T> {
+    text.parse().map_err(|_| Failure::Usage(format!("`{text}` is not a number that fits here")))
+}
+
+/// The folder of the repository.
+fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_path_buf()
+}

@@ -1,1 +1,1 @@
-//! upstream
+//! Which endpoint answers, and is it well?

@@ -1,0 +1,399 @@
+//! Heads of requests and answers (RFC 9112 §2 to §5), read as a whole or refused.
+//!
+//! A head is read only when all of it is there; till then [`may_be_whole`] looks just at what is new,
+//! so a head that trickles in byte by byte costs no more than one that comes at once.
+
+use std::ops::Range;
+
+use crate::fields::{Fields, Place};
+use crate::name::Known;
+use crate::target::{self, Form, Parts};
+use crate::token::{is_target, is_token, is_value, trim};
+
+/// What a head may take up; over it is [`BadHead::TooLarge`] or [`BadHead::TooMany`].
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes, first line and end included.
+    pub bytes: usize,
+    /// Fields.
+    pub fields: usize,
+}
+
+/// Why a head is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // each message says it
+pub enum BadHead {
+    #[error("a line ends in a bare LF or holds a bare CR; lines end in CR LF (RFC 9112 §2.2)")]
+    BareLineEnd,
+    #[error("the first line isn't `method target HTTP/1.1` with single spaces (RFC 9112 §3)")]
+    RequestLine,
+    #[error("the first line isn't `HTTP/1.1 status reason` (RFC 9112 §4)")]
+    StatusLine,
+    #[error("this HTTP version isn't served on this connection; use HTTP/1.1")]
+    Version,
+    #[error("the request target has a form or a byte that none may have (RFC 9112 §3.2)")]
+    Target,
+    #[error("the path has a `.` or `..` segment; resolve it before sending (RFC 3986 §5.2.4)")]
+    DotSegment,
+    #[error("CONNECT isn't served here")]
+    Connect,
+    #[error("a field line is folded; write it in one line (RFC 9112 §5.2)")]
+    Folded,
+    #[error("a field name is empty, holds a byte that names can't have, or is followed by white space (RFC 9112 §5.1)")]
+    FieldName,
+    #[error("a field value holds a control byte (RFC 9110 §5.5)")]
+    FieldValue,
+    #[error("the head is larger than this node takes")]
+    TooLarge,
+    #[error("the head has more fields than this node takes")]
+    TooMany,
+    #[error("there must be one Host field with a host in it (RFC 9112 §3.2)")]
+    Host,
+    #[error("Content-Length isn't one decimal number (RFC 9110 §8.6)")]
+    ContentLength,
+    #[error("Transfer-Encoding isn't just `chunked` (RFC 9112 §6.1)")]
+    TransferEncoding,
+    #[error("this transfer coding isn't known here; `chunked` is (RFC 9112 §6.1)")]
+    UnknownCoding,
+    #[error("both Content-Length and Transfer-Encoding are there: two lengths for one message (RFC 9112 §6.3)")]
+    TwoLengths,
+    #[error("Expect may only be `100-continue` (RFC 9110 §10.1.1)")]
+    Expect,
+}
+
+impl BadHead {
+    /// The status that a client gets for it.
+    pub fn status(self) -> u16 {
+        match self {
+            BadHead::TooLarge | BadHead::TooMany => 431,
+            BadHead::Version => 505,
+            BadHead::UnknownCoding | BadHead::Connect => 501,
+            BadHead::Expect => 417,
+            _ => 400,
+        }
+    }
+}
+
+/// Of HTTP/1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// Without kept connections, chunks or interim answers.
+    Http10,
+    /// And any later minor version.
+    #[default]
+    Http11,
+}
+
+/// A request's method (RFC 9110 §9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub enum Method {
+    #[default]
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Options,
+    Patch,
+    Trace,
+    Other,
+}
+
+impl Method {
+    fn of(name: &[u8]) -> Method {
+        match name {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"DELETE" => Method::Delete,
+            b"OPTIONS" => Method::Options,
+            b"PATCH" => Method::Patch,
+            b"TRACE" => Method::Trace,
+            _ => Method::Other,
+        }
+    }
+
+    /// Only asks, changes nothing (RFC 9110 §9.2.1).
+    pub fn is_safe(self) -> bool {
+        matches!(self, Method::Get | Method::Head | Method::Options | Method::Trace)
+    }
+
+    /// Twice is as good as once (RFC 9110 §9.2.2).
+    pub fn is_idempotent(self) -> bool {
+        self.is_safe() || matches!(self, Method::Put | Method::Delete)
+    }
+}
+
+/// A request's head.
+#[derive(Debug, Clone, Default)]
+pub struct RequestHead {
+    /// Which method, if it is one that matters here; its text is [`RequestHead::method_text`].
+    pub method: Method,
+    /// The client's.
+    pub version: Version,
+    /// Its fields.
+    pub fields: Fields,
+    method_text: Range<usize>,
+    target: Range<usize>,
+    parts: Parts,
+}
+
+impl RequestHead {
+    /// The method as sent.
+    pub fn method_text(&self) -> &[u8] {
+        &self.fields.block[self.method_text.clone()]
+    }
+
+    /// The whole target as sent.
+    pub fn target(&self) -> &[u8] {
+        &self.fields.block[self.target.clone()]
+    }
+
+    /// Which form the target has.
+    pub fn form(&self) -> Form {
+        self.parts.form
+    }
+
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        &self.target()[range.clone()]
+    }
+
+    /// `/path?query`, or `*`; `/` where an absolute target has none.
+    pub fn path_and_query(&self) -> &[u8] {
+        match self.part(&self.parts.path_and_query) {
+            [] => b"/",
+            whole => whole,
+        }
+    }
+
+    /// Without the query.
+    pub fn path(&self) -> &[u8] {
+        let whole = self.path_and_query();
+        memchr::memchr(b'?', whole).map_or(whole, |at| &whole[..at])
+    }
+
+    /// What follows the first `?`, if there is one.
+    pub fn query(&self) -> Option<&[u8]> {
+        let whole = self.path_and_query();
+        memchr::memchr(b'?', whole).map(|at| &whole[at + 1..])
+    }
+
+    /// The authority that the client asks: of an absolute target, else of `Host` (RFC 9112 §3.2.2);
+    /// empty if an HTTP/1.0 client names none.
+    pub fn authority(&self) -> &[u8] {
+        match self.parts.form {
+            Form::Absolute => self.part(&self.parts.authority),
+            _ => self.fields.get(Known::Host).unwrap_or_default(),
+        }
+    }
+
+    /// Reads a head from the front of `buf` into `self`, forgetting what was there; returns its
+    /// length, or none if it isn't whole yet.
+    ///
+    /// # Errors
+    /// [`BadHead`]: nothing of it may be passed on, and the connection can't be kept.
+    pub fn read(&mut self, buf: &[u8], limits: Limits) -> Result<Option<usize>, BadHead> {
+        let skipped = if buf.starts_with(b"\r\n") { 2 } else { 0 }; // RFC 9112 §2.2: one empty line
+        let buf = &buf[skipped..];
+        let Some((line, rest)) = first_line(buf, limits)? else { return Ok(None) };
+        let (method, target, version) = request_line(line)?;
+        let Some(end) = read_fields(&mut self.fields, buf, rest, limits)? else { return Ok(None) };
+        self.method = Method::of(&buf[method.clone()]);
+        self.version = version;
+        if buf[method.clone()] == *b"CONNECT" {
+            return Err(BadHead::Connect);
+        }
+        self.parts = target::split(&buf[target.clone()], self.method == Method::Options)?;
+        self.method_text = method;
+        self.target = target;
+        self.check_host()?;
+        if target::has_dot_segment(self.path()) {
+            return Err(BadHead::DotSegment);
+        }
+        Ok(Some(end + skipped))
+    }
+
+    /// Exactly one `Host`, with a host in it; HTTP/1.0 may do without (RFC 9112 §3.2).
+    fn check_host(&self) -> Result<(), BadHead> {
+        let mut hosts = self.fields.all(Known::Host);
+        match (hosts.next(), hosts.next()) {
+            (Some(_), Some(_)) => return Err(BadHead::Host),
+            (None, _) if self.version == Version::Http11 => return Err(BadHead::Host),
+            (Some(host), None) if !host.is_empty() && target::host(host).is_none() => return Err(BadHead::Host),
+            _ => {}
+        }
+        match self.authority() {
+            [] if self.version == Version::Http10 && self.parts.form != Form::Absolute => Ok(()),
+            authority => target::host(authority).map(|_| ()).ok_or(BadHead::Host),
+        }
+    }
+}
+
+/// An answer's head.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseHead {
+    /// 100 to 999.
+    pub status: u16,
+    /// The endpoint's.
+    pub version: Version,
+    /// Its fields.
+    pub fields: Fields,
+    reason: Range<usize>,
+}
+
+impl ResponseHead {
+    /// The reason phrase as sent, maybe empty.
+    pub fn reason(&self) -> &[u8] {
+        &self.fields.block[self.reason.clone()]
+    }
+
+    /// Makes it the head of an answer of our own, without fields.
+    pub fn start(&mut self, status: u16) {
+        self.fields.clear();
+        self.fields.block.extend_from_slice(crate::write::reason(status).as_bytes());
+        self.reason = 0..self.fields.block.len();
+        self.status = status;
+        self.version = Version::Http11;
+    }
+
+    /// Reads a head as [`RequestHead::read`] does.
+    ///
+    /// # Errors
+    /// [`BadHead`]: the endpoint doesn't speak HTTP/1.1; the connection can't be kept.
+    pub fn read(&mut self, buf: &[u8], limits: Limits) -> Result<Option<usize>, BadHead> {
+        let Some((line, rest)) = first_line(buf, limits)? else { return Ok(None) };
+        let (version, status, reason) = status_line(line)?;
+        let Some(end) = read_fields(&mut self.fields, buf, rest, limits)? else { return Ok(None) };
+        self.version = version;
+        self.status = status;
+        self.reason = reason;
+        Ok(Some(end))
+    }
+}
+
+/// Could `buf` hold a whole head, or a bare line end that makes it a bad one, if the first `seen`
+/// bytes didn't? Cheap, and never wrongly no.
+pub fn may_be_whole(buf: &[u8], seen: usize) -> bool {
+    let from = seen.saturating_sub(3);
+    memchr::memchr_iter(b'\n', &buf[from..]).any(|at| {
+        let at = from + at;
+        at == 0 || buf[at - 1] != b'\r' || (at >= 3 && buf[at - 2] == b'\n')
+    })
+}
+
+/// The first line without its end, and where the next begins; none if it isn't whole yet.
+fn first_line(buf: &[u8], limits: Limits) -> Result<Option<(&[u8], usize)>, BadHead> {
+    match memchr::memchr(b'\n', &buf[..buf.len().min(limits.bytes)]) {
+        Some(0) => Err(BadHead::BareLineEnd),
+        Some(at) if buf[at - 1] != b'\r' => Err(BadHead::BareLineEnd),
+        Some(at) => Ok(Some((&buf[..at - 1], at + 1))),
+        None if buf.len() >= limits.bytes => Err(BadHead::TooLarge),
+        None => Ok(None),
+    }
+}
+
+fn request_line(line: &[u8]) -> Result<(Range<usize>, Range<usize>, Version), BadHead> {
+    let first = memchr::memchr(b' ', line).ok_or(BadHead::RequestLine)?;
+    let last = memchr::memrchr(b' ', line).ok_or(BadHead::RequestLine)?;
+    if first == last || !is_token(&line[..first]) {
+        return Err(BadHead::RequestLine);
+    }
+    let version = version(&line[last + 1..]).ok_or(BadHead::RequestLine)??;
+    if !is_target(&line[first + 1..last]) {
+        return Err(BadHead::Target);
+    }
+    Ok((0..first, first + 1..last, version))
+}
+
+fn status_line(line: &[u8]) -> Result<(Version, u16, Range<usize>), BadHead> {
+    let version = line.get(..8).and_then(version).ok_or(BadHead::StatusLine)??;
+    let status = match line.get(8..12) {
+        Some([b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']) => {
+            u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
+        }
+        _ => return Err(BadHead::StatusLine),
+    };
+    let reason = match line.get(12) {
+        None => line.len()..line.len(),
+        Some(b' ') => 13..line.len(), // the space is required, but many leave it out with the reason
+        Some(_) => return Err(BadHead::StatusLine),
+    };
+    if !is_value(&line[reason.clone()]) {
+        return Err(BadHead::StatusLine);
+    }
+    Ok((version, status, reason))
+}
+
+/// None: no HTTP version at all; an error: one that isn't HTTP/1.
+fn version(text: &[u8]) -> Option<Result<Version, BadHead>> {
+    match text {
+        b"HTTP/1.1" => Some(Ok(Version::Http11)),
+        b"HTTP/1.0" => Some(Ok(Version::Http10)),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Some(Ok(Version::Http11)),
+        [b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', b'.', b'0'..=b'9'] => Some(Err(BadHead::Version)),
+        _ => None,
+    }
+}
+
+/// Reads the field lines of `buf` from `start` to the empty line; returns where the head ends.
+fn read_fields(fields: &mut Fields, buf: &[u8], start: usize, limits: Limits) -> Result<Option<usize>, BadHead> {
+    fields.clear();
+    let whole = buf;
+    let buf = &buf[..buf.len().min(limits.bytes)];
+    let mut at = start;
+    loop {
+        let Some(len) = memchr::memchr(b'\n', &buf[at..]) else {
+            return if whole.len() >= limits.bytes { Err(BadHead::TooLarge) } else { Ok(None) };
+        };
+        let line = match &buf[at..at + len] {
+            [line @ .., b'\r'] => line,
+            _ => return Err(BadHead::BareLineEnd),
+        };
+        let next = at + len + 1;
+        if line.is_empty() {
+            fields.block.extend_from_slice(&buf[..next]);
+            return Ok(Some(next));
+        }
+        if fields.places.len() == limits.fields {
+            return Err(BadHead::TooMany);
+        }
+        fields.places.push(field_line(line, at)?);
+        at = next;
+    }
+}
+
+/// One line, that begins at `at` in its head.
+pub(crate) fn field_line(line: &[u8], at: usize) -> Result<Place, BadHead> {
+    if matches!(line.first(), Some(b' ' | b'\t')) {
+        return Err(BadHead::Folded);
+    }
+    let colon = memchr::memchr(b':', line).ok_or(BadHead::FieldName)?;
+    let (name, rest) = (&line[..colon], &line[colon + 1..]);
+    let name_len = u16::try_from(name.len()).map_err(|_| BadHead::TooLarge)?;
+    if !is_token(name) {
+        return Err(BadHead::FieldName);
+    }
+    let value = trim(rest);
+    if !is_value(value) {
+        return Err(if value.contains(&b'\r') { BadHead::BareLineEnd } else { BadHead::FieldValue });
+    }
+    let leading = rest.len() - trim_start(rest).len();
+    let value_at = at + colon + 1 + leading;
+    Ok(Place {
+        name_at: u32::try_from(at).map_err(|_| BadHead::TooLarge)?,
+        value_at: u32::try_from(value_at).map_err(|_| BadHead::TooLarge)?,
+        value_len: u32::try_from(value.len()).map_err(|_| BadHead::TooLarge)?,
+        name_len,
+        known: Known::of(name),
+        plain: leading == 1 && rest.first() == Some(&b' ') && rest.len() == value.len() + 1,
+    })
+}
+
+fn trim_start(mut s: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = s {
+        s = rest;
+    }
+    s
+}

@@ -1,0 +1,153 @@
+//! The field names that this program itself reads or writes, told apart once, when a head is read.
+
+macro_rules! known {
+    ($($(#[$doc:meta])* $id:ident = $text:literal,)*) => {
+        /// A field name that matters here; all others are [`Known::Other`].
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[allow(missing_docs)]
+        pub enum Known { Other, $($(#[$doc])* $id,)* }
+
+        const ALL: &[(Known, &str)] = &[$((Known::$id, $text),)*];
+    };
+}
+
+known! {
+    Host = "host",
+    Connection = "connection",
+    ContentLength = "content-length",
+    TransferEncoding = "transfer-encoding",
+    Te = "te",
+    Trailer = "trailer",
+    Upgrade = "upgrade",
+    KeepAlive = "keep-alive",
+    ProxyConnection = "proxy-connection",
+    ProxyAuthenticate = "proxy-authenticate",
+    ProxyAuthorization = "proxy-authorization",
+    Http2Settings = "http2-settings",
+    Expect = "expect",
+    XForwardedFor = "x-forwarded-for",
+    XForwardedProto = "x-forwarded-proto",
+    XForwardedHost = "x-forwarded-host",
+    XForwardedPort = "x-forwarded-port",
+    Forwarded = "forwarded",
+    XRequestId = "x-request-id",
+    Via = "via",
+    Traceparent = "traceparent",
+    Cookie = "cookie",
+    SetCookie = "set-cookie",
+    UserAgent = "user-agent",
+    Referer = "referer",
+    Accept = "accept",
+    Authorization = "authorization",
+    ContentType = "content-type",
+    Date = "date",
+    Location = "location",
+    RetryAfter = "retry-after",
+    CacheControl = "cache-control",
+    Range = "range",
+}
+
+/// `BY_LENGTH[n]`: the range of `SORTED` with names of n bytes.
+const LONGEST: usize = 24;
+
+static BY_LENGTH: [&[(Known, &str)]; LONGEST + 1] = {
+    // The names grouped by length at compile time, each group a slice of one sorted table.
+    let mut groups: [&[(Known, &str)]; LONGEST + 1] = [&[]; LONGEST + 1];
+    let mut start = 0;
+    while start < SORTED.len() {
+        let len = SORTED[start].1.len();
+        let mut end = start;
+        while end < SORTED.len() && SORTED[end].1.len() == len {
+            end += 1;
+        }
+        let (_, tail) = SORTED.split_at(start);
+        let (group, _) = tail.split_at(end - start);
+        groups[len] = group;
+        start = end;
+    }
+    groups
+};
+
+static SORTED: [(Known, &str); ALL.len()] = {
+    let mut sorted = [(Known::Other, ""); ALL.len()];
+    let mut at = 0;
+    let mut len = 0;
+    while len <= LONGEST {
+        let mut i = 0;
+        while i < ALL.len() {
+            if ALL[i].1.len() == len {
+                sorted[at] = ALL[i];
+                at += 1;
+            }
+            i += 1;
+        }
+        len += 1;
+    }
+    assert!(at == ALL.len());
+    sorted
+};
+
+impl Known {
+    /// Tells a name apart, whatever its case.
+    #[inline]
+    pub fn of(name: &[u8]) -> Known {
+        let Some(group) = BY_LENGTH.get(name.len()) else { return Known::Other };
+        for &(known, text) in *group {
+            if name.eq_ignore_ascii_case(text.as_bytes()) {
+                return known;
+            }
+        }
+        Known::Other
+    }
+
+    /// Does it speak of one connection only, so that a proxy must not pass it on (RFC 9110 §7.6.1)?
+    ///
+    /// `Upgrade` and `TE` are written anew where they are meant. `Proxy-*` credentials are for a
+    /// proxy, and `HTTP2-Settings` belongs to the `h2c` upgrade, which is never passed on.
+    #[inline]
+    pub fn is_hop_by_hop(self) -> bool {
+        use Known::{
+            Connection, ContentLength, Http2Settings, KeepAlive, ProxyAuthenticate, ProxyAuthorization,
+            ProxyConnection, Te, TransferEncoding, Upgrade,
+        };
+        // Content-Length is end-to-end, but framing is written anew for each message.
+        matches!(
+            self,
+            Connection
+                | KeepAlive
+                | ProxyConnection
+                | ProxyAuthenticate
+                | ProxyAuthorization
+                | Te
+                | TransferEncoding
+                | ContentLength
+                | Upgrade
+                | Http2Settings
+        )
+    }
+
+    /// May it stand in a trailer section (RFC 9110 §6.5.1)? Framing, routing and what a request is
+    /// judged by may not.
+    pub fn may_trail(self) -> bool {
+        use Known::{Authorization, CacheControl, Cookie, Expect, Host, Range, SetCookie, Trailer};
+        !self.is_hop_by_hop()
+            && !matches!(self, Host | Expect | Trailer | Authorization | Cookie | SetCookie | CacheControl | Range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_in_any_case() {
+        for &(known, text) in ALL {
+            assert_eq!(Known::of(text.as_bytes()), known);
+            assert_eq!(Known::of(text.to_uppercase().as_bytes()), known);
+        }
+        assert_eq!(Known::of(b"x-request-ie"), Known::Other);
+        assert_eq!(Known::of(b""), Known::Other);
+        assert_eq!(Known::of(&[b'a'; 300]), Known::Other);
+    }
+}

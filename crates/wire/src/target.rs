@@ -1,0 +1,130 @@
+//! A request's target in its four forms (RFC 9112 §3.2), and the authority in it or in `Host`.
+
+use crate::head::BadHead;
+
+/// What kind of target it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// `/path?query`
+    #[default]
+    Origin,
+    /// `http://authority/path?query`
+    Absolute,
+    /// `*`, of OPTIONS only.
+    Asterisk,
+}
+
+/// Where the parts of a target stand in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) form: Form,
+    /// In the target; empty but in absolute form.
+    pub(crate) authority: std::ops::Range<usize>,
+    /// With the query; for `http://host` it is empty and stands for `/`.
+    pub(crate) path_and_query: std::ops::Range<usize>,
+}
+
+/// Takes a target apart. `options`: the method is OPTIONS, which alone may ask for `*`.
+pub(crate) fn split(target: &[u8], options: bool) -> Result<Parts, BadHead> {
+    let whole = 0..target.len();
+    match target {
+        [b'/', ..] => Ok(Parts { form: Form::Origin, authority: 0..0, path_and_query: whole }),
+        b"*" if options => Ok(Parts { form: Form::Asterisk, authority: 0..0, path_and_query: whole }),
+        _ => {
+            let start = match target {
+                t if starts_with_ignore_case(t, b"http://") => 7,
+                t if starts_with_ignore_case(t, b"https://") => 8,
+                _ => return Err(BadHead::Target),
+            };
+            let rest = &target[start..];
+            let len = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+            if rest.get(len) == Some(&b'?') {
+                // `http://host?query` has an empty path; what it is joined to differs by reader.
+                return Err(BadHead::Target);
+            }
+            Ok(Parts {
+                form: Form::Absolute,
+                authority: start..start + len,
+                path_and_query: start + len..target.len(),
+            })
+        }
+    }
+}
+
+fn starts_with_ignore_case(s: &[u8], prefix: &[u8]) -> bool {
+    s.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+}
+
+/// The host of an authority, without port; none if it isn't `host[:port]` (RFC 9110 §7.2): user
+/// information, an empty host, a port that is no number, or bytes that no host name has.
+pub fn host(authority: &[u8]) -> Option<&[u8]> {
+    let (host, port) = if let [b'[', rest @ ..] = authority {
+        let end = memchr::memchr(b']', rest)?;
+        let inside = &rest[..end];
+        let fits = |b: &u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
+        if inside.is_empty() || !inside.iter().all(fits) {
+            return None;
+        }
+        (&authority[..end + 2], &rest[end + 1..])
+    } else {
+        let end = memchr::memchr(b':', authority).unwrap_or(authority.len());
+        let name = &authority[..end];
+        let fits = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=');
+        if name.is_empty() || !name.iter().all(fits) {
+            return None;
+        }
+        (name, &authority[end..])
+    };
+    match port {
+        [] => Some(host),
+        [b':', digits @ ..] if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) => Some(host),
+        _ => None,
+    }
+}
+
+/// Has the path a segment `.` or `..`, plainly or percent-encoded (RFC 3986 §5.2.4, §6.2.2)?
+///
+/// Clients resolve those before they send. One that arrives means that this node and the endpoint
+/// could see different paths, so that a rule for `/admin/` would be passed by `/static/../admin/`.
+pub fn has_dot_segment(path: &[u8]) -> bool {
+    let suspicious = memchr::memmem::find(path, b"/.").is_some() || memchr::memchr(b'%', path).is_some();
+    suspicious && path.split(|&b| b == b'/' || b == b'\\').any(is_dots)
+}
+
+fn is_dots(segment: &[u8]) -> bool {
+    let mut dots = 0;
+    let mut rest = segment;
+    while !rest.is_empty() {
+        rest = match rest {
+            [b'.', r @ ..] | [b'%', b'2', b'e' | b'E', r @ ..] => r,
+            _ => return false,
+        };
+        dots += 1;
+    }
+    dots == 1 || dots == 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        assert_eq!(host(b"a.example:80"), Some(&b"a.example"[..]));
+        assert_eq!(host(b"[::1]:8080"), Some(&b"[::1]"[..]));
+        assert_eq!(host(b"[::1]"), Some(&b"[::1]"[..]));
+        for bad in ["", "u@h", "h:port", "h:123456", "[::1", "[]", "[::1]x", "a/b", "a b", "h:1:2", ":80"] {
+            assert_eq!(host(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn dot_segments() {
+        for bad in ["/..", "/a/../b", "/a/./b", "/%2e%2E/x", "/a/.%2e", "/a/..\\b", "/."] {
+            assert!(has_dot_segment(bad.as_bytes()), "{bad}");
+        }
+        for good in ["/", "/.well-known/x", "/a..b", "/...", "/a/.b", "/%2f..x", "/a%20b"] {
+            assert!(!has_dot_segment(good.as_bytes()), "{good}");
+        }
+    }
+}
