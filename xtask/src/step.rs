@@ -18,7 +18,9 @@ pub fn step<T>(name: &str, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
 
 /// Runs a program in the repository's folder; an exit status other than 0 is a failure.
 pub fn command(line: &[&str]) -> Outcome<()> {
-    let Some((program, arguments)) = line.split_first() else { return Ok(()) };
+    let Some((program, arguments)) = line.split_first() else {
+        return Ok(());
+    };
     let status = Command::new(program)
         .args(arguments)
         .current_dir(root())
@@ -27,7 +29,10 @@ pub fn command(line: &[&str]) -> Outcome<()> {
     if status.success() {
         return Ok(());
     }
-    Err(Failure::Unmet(format!("`{}` ended with {status}", line.join(" "))))
+    Err(Failure::Unmet(format!(
+        "`{}` ended with {status}",
+        line.join(" ")
+    )))
 }
 
 /// The command line as a step of that name.
@@ -37,7 +42,18 @@ pub fn command_step(line: &[&str]) -> Outcome<()> {
 
 /// The first line that a program prints on either output, such as its version.
 pub fn first_line(program: &str, arguments: &[&str]) -> String {
-    let Ok(output) = Command::new(program).args(arguments).output() else { return String::new() };
-    let printed = if output.stdout.is_empty() { output.stderr } else { output.stdout };
-    String::from_utf8_lossy(&printed).lines().next().unwrap_or_default().trim().to_owned()
+    let Ok(output) = Command::new(program).args(arguments).output() else {
+        return String::new();
+    };
+    let printed = if output.stdout.is_empty() {
+        output.stderr
+    } else {
+        output.stdout
+    };
+    String::from_utf8_lossy(&printed)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }

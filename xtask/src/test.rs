@@ -13,7 +13,14 @@ pub fn run() -> Outcome<()> {
     tools::provide(tools::FOR_TESTS)?;
     command_step(&["cargo", "fmt", "--all", "--check"])?;
     command_step(&[
-        "cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings",
+        "cargo",
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
     ])?;
     command_step(&["cargo", "test", "--workspace", "--locked"])?;
     step("house checks", house::run)?;

@@ -4,6 +4,7 @@
 //! keeps its state (connections, health, counters), so these types implement `PartialEq`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,15 +57,18 @@ pub struct Admin {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub Arc<str>);
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")
     }
 }
 
-impl std::fmt::Debug for Admin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admin").field("listen", &self.listen).field("token", &self.token).finish()
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin")
+            .field("listen", &self.listen)
+            .field("token", &self.token)
+            .finish()
     }
 }
 
@@ -322,6 +326,14 @@ pub struct Route {
     pub line: usize,
 }
 
+impl Route {
+    /// How many conditions it has beside its host and path: one if it names methods, one for each
+    /// header field. Of two routes with equal host and path, the one with more is asked first.
+    pub fn conditions(&self) -> usize {
+        usize::from(!self.methods.is_empty()) + self.headers_match.len()
+    }
+}
+
 /// `host = …`, lower case, without a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostMatch {
@@ -333,6 +345,17 @@ pub enum HostMatch {
     Suffix(Arc<str>),
 }
 
+impl fmt::Display for HostMatch {
+    /// As in the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Exact(name) => f.write_str(name),
+            Self::Suffix(suffix) => write!(f, "*{suffix}"),
+        }
+    }
+}
+
 /// `path = …`
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathMatch {
@@ -342,6 +365,17 @@ pub enum PathMatch {
     Exact(Arc<str>),
     /// A path that ends in `/` or `*`; kept without the `*`. `/api/*` is the prefix `/api/`, and matches `/api` too.
     Prefix(Arc<str>),
+}
+
+impl fmt::Display for PathMatch {
+    /// As in the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("/*"),
+            Self::Exact(path) => f.write_str(path),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
 }
 
 /// `match = { headers = { NAME = "value" } }`

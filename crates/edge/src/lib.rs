@@ -1,1 +1,33 @@
-//! edge
+//! What happens to a request?
+//!
+//! Its way, file by file: [`listen`] accepts a connection, `serve` reads heads from it, `request` owns
+//! every branch (limits → [`route`] → respond, redirect or forward → account), `forward` finds an
+//! endpoint and another if the first fails, `relay` passes the answer on, `respond` makes the answers
+//! that no service makes. A data thread runs all of it for a connection in one task; what threads
+//! share is in [`shared`], and nothing there is locked on the way of a request.
+
+mod forward;
+pub mod guard;
+mod headers;
+mod incoming;
+pub mod listen;
+pub mod live;
+pub mod log;
+mod mirror;
+mod outgoing;
+pub mod policy;
+mod relay;
+mod replay;
+mod request;
+mod respond;
+pub mod route;
+mod serve;
+pub mod shared;
+pub mod stats;
+pub mod template;
+mod tunnel;
+
+pub use forward::{hash, sticky_key};
+pub use live::Live;
+pub use shared::{Phase, Shared, Thread};
+pub use stats::Stats;

@@ -1,1 +1,14 @@
-//! node
+//! One whole node: assembled from a plan, started, reloaded, drained.
+
+mod data;
+mod doors;
+mod inherit;
+mod leave;
+mod reload;
+mod run;
+mod start;
+mod takeover;
+mod tell;
+
+pub use doors::BindError;
+pub use start::{Node, Options, StartError};

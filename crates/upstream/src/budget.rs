@@ -21,7 +21,9 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { thousandths: AtomicU32::new(RESERVE * TOKEN) }
+        Self {
+            thousandths: AtomicU32::new(RESERVE * TOKEN),
+        }
     }
 }
 
@@ -34,7 +36,10 @@ impl Budget {
         let mut now = self.thousandths.load(Relaxed);
         while now < full && more > 0 {
             let then = now.saturating_add(more).min(full);
-            match self.thousandths.compare_exchange_weak(now, then, Relaxed, Relaxed) {
+            match self
+                .thousandths
+                .compare_exchange_weak(now, then, Relaxed, Relaxed)
+            {
                 Ok(_) => return,
                 Err(other) => now = other,
             }
@@ -43,7 +48,9 @@ impl Budget {
 
     /// Takes a token for one further try; false if there is none left.
     pub fn take(&self) -> bool {
-        self.thousandths.fetch_update(Relaxed, Relaxed, |now| now.checked_sub(TOKEN)).is_ok()
+        self.thousandths
+            .fetch_update(Relaxed, Relaxed, |now| now.checked_sub(TOKEN))
+            .is_ok()
     }
 
     /// Whole tokens left.
@@ -70,7 +77,12 @@ mod tests {
         let budget = Budget::default();
         let taken: u32 = std::thread::scope(|scope| {
             let work = || {
-                (0..1000u32).map(|_| { budget.add(0.1); u32::from(budget.take()) }).sum::<u32>()
+                (0..1000u32)
+                    .map(|_| {
+                        budget.add(0.1);
+                        u32::from(budget.take())
+                    })
+                    .sum::<u32>()
             };
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
             threads.into_iter().map(|t| t.join().unwrap()).sum()

@@ -35,20 +35,24 @@ impl Tracker {
 
     /// Takes the outcome of one check; true if the state changed.
     pub fn note(&mut self, plan: &Health, good: bool) -> bool {
-        let (needed, other) = match self.state {
-            State::Unknown => (1, if good { State::Well } else { State::Ill }),
-            State::Well => (plan.fall, State::Ill),
-            State::Ill => (plan.rise, State::Well),
+        let (needed, other) = match (self.state, good) {
+            (State::Well, true) | (State::Ill, false) => {
+                self.against = 0;
+                return false;
+            }
+            (State::Unknown, true) => (1, State::Well),
+            (State::Unknown, false) => (1, State::Ill),
+            (State::Well, false) => (plan.fall, State::Ill),
+            (State::Ill, true) => (plan.rise, State::Well),
         };
-        if good == (self.state == State::Well) && self.state != State::Unknown {
-            self.against = 0;
-            return false;
-        }
         self.against = self.against.saturating_add(1);
         if self.against < needed {
             return false;
         }
-        *self = Self { state: other, against: 0 };
+        *self = Self {
+            state: other,
+            against: 0,
+        };
         true
     }
 }

@@ -1,6 +1,6 @@
 //! When would most answers have come? A quantile of a service's recent answer times.
 //!
-//! A histogram with buckets that grow by an eighth keeps the estimate within 12.5 % at 2 KiB a
+//! A histogram with buckets that grow by an eighth keeps the estimate within 12.5 % in under 1 KiB a
 //! service. It is halved as it fills, so that old answers fade. Plain atomics: two threads that meet
 //! at a halving may lose a few counts, which an estimate can bear.
 
@@ -31,7 +31,12 @@ pub struct Quantile {
 impl Quantile {
     /// An empty one for `share`, 0 to 1: 0.95 for p95.
     pub fn new(share: f64) -> Self {
-        Self { share, counts: [const { AtomicU32::new(0) }; BUCKETS], total: AtomicU32::new(0), estimate: AtomicU64::new(0) }
+        Self {
+            share,
+            counts: [const { AtomicU32::new(0) }; BUCKETS],
+            total: AtomicU32::new(0),
+            estimate: AtomicU64::new(0),
+        }
     }
 
     /// Takes the time of one answer, in nanoseconds.
@@ -39,7 +44,8 @@ impl Quantile {
         self.counts[bucket(latency / 1000)].fetch_add(1, Relaxed);
         let total = self.total.fetch_add(1, Relaxed).wrapping_add(1);
         if total == NEEDED || total.is_multiple_of(ROUND) && total > NEEDED {
-            self.estimate.store(self.find().saturating_mul(1000), Relaxed);
+            self.estimate
+                .store(self.find().saturating_mul(1000), Relaxed);
         }
         if total == FULL {
             self.halve();

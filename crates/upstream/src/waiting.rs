@@ -37,7 +37,10 @@ pub enum Joined<T> {
 
 impl<T> Default for Line<T> {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), next: 0 }
+        Self {
+            waiting: VecDeque::new(),
+            next: 0,
+        }
     }
 }
 
@@ -56,31 +59,44 @@ impl<T> Line<T> {
     pub fn join(&mut self, who: T, now: u64, most: usize, wait: Duration) -> Joined<T> {
         let mut refused = None;
         if self.waiting.len() >= most {
-            match self.waiting.pop_front() {
-                Some(oldest) if presses(oldest.since, now, wait) => refused = Some(oldest.who),
-                Some(oldest) => {
-                    self.waiting.push_front(oldest);
-                    return Joined::Refused(who);
-                }
-                None => return Joined::Refused(who),
+            let pressed = self
+                .waiting
+                .front()
+                .is_some_and(|oldest| presses(oldest.since, now, wait));
+            if self.waiting.len() > most || !pressed {
+                return Joined::Refused(who);
             }
+            refused = self.waiting.pop_front();
         }
         let number = self.next;
         self.next += 1;
-        self.waiting.push_back(Waiting { number, since: now, who });
-        refused.map_or(Joined::Waits(number), |oldest| Joined::Instead(number, oldest))
+        self.waiting.push_back(Waiting {
+            number,
+            since: now,
+            who,
+        });
+        refused.map_or(Joined::Waits(number), |oldest| {
+            Joined::Instead(number, oldest.who)
+        })
     }
 
     /// Takes out the one who is let in next.
     pub fn next(&mut self, now: u64, wait: Duration) -> Option<T> {
         let oldest = self.waiting.front()?.since;
-        let next = if presses(oldest, now, wait) { self.waiting.pop_back() } else { self.waiting.pop_front() };
+        let next = if presses(oldest, now, wait) {
+            self.waiting.pop_back()
+        } else {
+            self.waiting.pop_front()
+        };
         next.map(|waiting| waiting.who)
     }
 
     /// Takes `number` out of the line; none if it is no longer in it.
     pub fn leave(&mut self, number: u64) -> Option<T> {
-        let place = self.waiting.binary_search_by_key(&number, |waiting| waiting.number).ok()?;
+        let place = self
+            .waiting
+            .binary_search_by_key(&number, |waiting| waiting.number)
+            .ok()?;
         self.waiting.remove(place).map(|waiting| waiting.who)
     }
 }
@@ -120,7 +136,17 @@ mod tests {
         assert_eq!(line.leave(0), None);
         assert_eq!(line.leave(1), Some('b'));
         assert_eq!(line.leave(1), None);
-        assert_eq!(line.join('z', 999, 0, WAIT), Joined::Refused('z'), "nobody may wait");
+        assert_eq!(
+            line.join('z', 999, 0, WAIT),
+            Joined::Refused('z'),
+            "the limit was lowered"
+        );
+        assert_eq!(line.next(999, WAIT), Some('c'));
+        assert_eq!(
+            line.join('z', 999, 0, WAIT),
+            Joined::Refused('z'),
+            "nobody may wait"
+        );
     }
 
     proptest! {

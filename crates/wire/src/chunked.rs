@@ -94,7 +94,9 @@ impl Chunked {
         let mut at = 0;
         while at < input.len() {
             if self.at == At::Data {
-                let take = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len() - at);
+                let take = usize::try_from(self.left)
+                    .unwrap_or(usize::MAX)
+                    .min(input.len() - at);
                 self.left -= take as u64;
                 if self.left == 0 {
                     self.at = At::DataCr;
@@ -136,7 +138,13 @@ impl Chunked {
                 }
                 At::Extension
             }
-            (At::SizeLf, b'\n') => if self.left == 0 { At::Trailer } else { At::Data },
+            (At::SizeLf, b'\n') => {
+                if self.left == 0 {
+                    At::Trailer
+                } else {
+                    At::Data
+                }
+            }
             (At::DataCr, b'\r') => At::DataLf,
             (At::DataLf, b'\n') => At::Size(0),
             (At::Trailer, _) => return self.trailer(byte),
@@ -154,7 +162,9 @@ impl Chunked {
         if byte != b'\n' {
             return Ok(());
         }
-        let [line @ .., b'\r', b'\n'] = self.line.as_slice() else { return Err(BadChunk::LineEnd) };
+        let [line @ .., b'\r', b'\n'] = self.line.as_slice() else {
+            return Err(BadChunk::LineEnd);
+        };
         if line.is_empty() {
             self.at = At::End;
             return Ok(());
@@ -176,6 +186,11 @@ impl Chunked {
     /// Did the body end?
     pub fn is_done(&self) -> bool {
         self.at == At::End
+    }
+
+    /// The trailers as [`Chunked::trailers`], without the decoder.
+    pub fn into_trailers(self) -> Fields {
+        self.trailers
     }
 
     /// The trailers that may be passed on; whole once the body ended.

@@ -69,8 +69,17 @@ impl Fields {
         self.block.capacity() + self.places.capacity() * size_of::<Place>()
     }
 
+    /// A part of the block that isn't a field; empty if the block was cleared since.
+    pub(crate) fn text(&self, range: &std::ops::Range<usize>) -> &[u8] {
+        self.block.get(range.clone()).unwrap_or_default()
+    }
+
     fn see(&self, place: &Place) -> Field<'_> {
-        Field { known: place.known, name: &self.block[place.name_range()], value: &self.block[place.value_range()] }
+        Field {
+            known: place.known,
+            name: &self.block[place.name_range()],
+            value: &self.block[place.value_range()],
+        }
     }
 
     /// All fields in order.
@@ -82,14 +91,20 @@ impl Fields {
     #[inline]
     pub fn get(&self, known: Known) -> Option<&[u8]> {
         debug_assert!(known != Known::Other);
-        self.places.iter().find(|p| p.known == known).map(|p| &self.block[p.value_range()])
+        self.places
+            .iter()
+            .find(|p| p.known == known)
+            .map(|p| &self.block[p.value_range()])
     }
 
     /// All values of a known name in order.
     #[inline]
     pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
         debug_assert!(known != Known::Other);
-        self.places.iter().filter(move |p| p.known == known).map(|p| &self.block[p.value_range()])
+        self.places
+            .iter()
+            .filter(move |p| p.known == known)
+            .map(|p| &self.block[p.value_range()])
     }
 
     /// The first value of any name, compared without case.
@@ -98,7 +113,9 @@ impl Fields {
             Known::Other => self
                 .places
                 .iter()
-                .find(|p| p.known == Known::Other && self.block[p.name_range()].eq_ignore_ascii_case(name))
+                .find(|p| {
+                    p.known == Known::Other && self.block[p.name_range()].eq_ignore_ascii_case(name)
+                })
                 .map(|p| &self.block[p.value_range()]),
             known => self.get(known),
         }
@@ -106,7 +123,8 @@ impl Fields {
 
     /// Does a list-valued field (`Connection`, `TE` …) have this member, compared without case?
     pub fn has_member(&self, known: Known, member: &[u8]) -> bool {
-        self.all(known).any(|v| crate::token::list(v).any(|m| m.eq_ignore_ascii_case(member)))
+        self.all(known)
+            .any(|v| crate::token::list(v).any(|m| m.eq_ignore_ascii_case(member)))
     }
 
     /// Adds a field at the end. Names and values come from checked configuration, from a checked
@@ -131,6 +149,7 @@ impl Fields {
 
     /// Removes all fields of a known name; says whether there were any.
     pub fn remove(&mut self, known: Known) -> bool {
+        debug_assert!(known != Known::Other);
         let before = self.places.len();
         self.places.retain(|p| p.known != known);
         before != self.places.len()
@@ -141,7 +160,9 @@ impl Fields {
         let Self { block, places } = self;
         match Known::of(name) {
             Known::Other => {
-                places.retain(|p| p.known != Known::Other || !block[p.name_range()].eq_ignore_ascii_case(name));
+                places.retain(|p| {
+                    p.known != Known::Other || !block[p.name_range()].eq_ignore_ascii_case(name)
+                });
             }
             known => places.retain(|p| p.known != known),
         }

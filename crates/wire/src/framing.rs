@@ -27,7 +27,9 @@ pub fn of_request(head: &RequestHead) -> Result<Length, BadHead> {
     let Some(coding) = codings.next() else {
         return match (length, lengths.next()) {
             (None, _) => Ok(Length::Exact(0)),
-            (Some(text), None) => decimal(text).map(Length::Exact).ok_or(BadHead::ContentLength),
+            (Some(text), None) => decimal(text)
+                .map(Length::Exact)
+                .ok_or(BadHead::ContentLength),
             (Some(_), Some(_)) => Err(BadHead::ContentLength),
         };
     };
@@ -40,10 +42,26 @@ pub fn of_request(head: &RequestHead) -> Result<Length, BadHead> {
     if coding.eq_ignore_ascii_case(b"chunked") {
         return Ok(Length::Chunked);
     }
-    let only_known = |c: &[u8]| [&b"gzip"[..], b"deflate", b"compress", b"x-gzip", b"x-compress"].iter().any(|k| c.eq_ignore_ascii_case(k));
-    let mut members: Vec<&[u8]> = list(coding).collect();
-    let ends_chunked = members.pop().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
-    Err(if ends_chunked && members.iter().all(|c| only_known(c)) { BadHead::UnknownCoding } else { BadHead::TransferEncoding })
+    let only_known = |c: &[u8]| {
+        [
+            &b"gzip"[..],
+            b"deflate",
+            b"compress",
+            b"x-gzip",
+            b"x-compress",
+        ]
+        .iter()
+        .any(|k| c.eq_ignore_ascii_case(k))
+    };
+    let members: Vec<&[u8]> = list(coding).collect();
+    Err(match members.split_last() {
+        Some((last, before @ [_, ..]))
+            if last.eq_ignore_ascii_case(b"chunked") && before.iter().all(|c| only_known(c)) =>
+        {
+            BadHead::UnknownCoding
+        }
+        _ => BadHead::TransferEncoding,
+    })
 }
 
 /// Of a final answer to a request with `method` (RFC 9112 §6.3).
@@ -54,7 +72,11 @@ pub fn of_answer(head: &ResponseHead, method: Method) -> Result<Length, BadHead>
     let mut codings = head.fields.all(Known::TransferEncoding);
     let coding = codings.next();
     let mut length = None;
-    for text in head.fields.all(Known::ContentLength).flat_map(|v| v.split(|&b| b == b',')) {
+    for text in head
+        .fields
+        .all(Known::ContentLength)
+        .flat_map(|v| v.split(|&b| b == b','))
+    {
         let n = decimal(crate::token::trim(text)).ok_or(BadHead::ContentLength)?;
         if length.replace(n).is_some_and(|before| before != n) {
             return Err(BadHead::ContentLength);
@@ -69,7 +91,11 @@ pub fn of_answer(head: &ResponseHead, method: Method) -> Result<Length, BadHead>
     match (coding, length) {
         (Some(coding), _) => {
             let alone = codings.next().is_none() && coding.eq_ignore_ascii_case(b"chunked");
-            if alone && head.version == Version::Http11 { Ok(Length::Chunked) } else { Err(BadHead::TransferEncoding) }
+            if alone && head.version == Version::Http11 {
+                Ok(Length::Chunked)
+            } else {
+                Err(BadHead::TransferEncoding)
+            }
         }
         (None, Some(n)) => Ok(Length::Exact(n)),
         (None, None) => Ok(Length::UntilClose),
@@ -81,7 +107,8 @@ pub fn keeps_alive(version: Version, fields: &crate::Fields) -> bool {
     match version {
         Version::Http11 => !fields.has_member(Known::Connection, b"close"),
         Version::Http10 => {
-            fields.has_member(Known::Connection, b"keep-alive") && !fields.has_member(Known::Connection, b"close")
+            fields.has_member(Known::Connection, b"keep-alive")
+                && !fields.has_member(Known::Connection, b"close")
         }
     }
 }
@@ -91,9 +118,12 @@ pub fn keeps_alive(version: Version, fields: &crate::Fields) -> bool {
 /// # Errors
 /// [`BadHead::Expect`] if it expects anything else.
 pub fn expects_continue(head: &RequestHead) -> Result<bool, BadHead> {
-    match head.fields.get(Known::Expect) {
-        None => Ok(false),
-        Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(head.version == Version::Http11),
-        Some(_) => Err(BadHead::Expect),
+    let mut expects = false;
+    for value in head.fields.all(Known::Expect) {
+        if !value.eq_ignore_ascii_case(b"100-continue") {
+            return Err(BadHead::Expect);
+        }
+        expects = head.version == Version::Http11;
     }
+    Ok(expects)
 }

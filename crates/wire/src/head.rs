@@ -39,10 +39,14 @@ pub enum BadHead {
     Connect,
     #[error("a field line is folded; write it in one line (RFC 9112 §5.2)")]
     Folded,
-    #[error("a field name is empty, holds a byte that names can't have, or is followed by white space (RFC 9112 §5.1)")]
+    #[error(
+        "a field name is empty, holds a byte that names can't have, or is followed by white space (RFC 9112 §5.1)"
+    )]
     FieldName,
     #[error("a field value holds a control byte (RFC 9110 §5.5)")]
     FieldValue,
+    #[error("the request line is longer than this node takes (RFC 9112 §3)")]
+    LineTooLong,
     #[error("the head is larger than this node takes")]
     TooLarge,
     #[error("the head has more fields than this node takes")]
@@ -55,7 +59,9 @@ pub enum BadHead {
     TransferEncoding,
     #[error("this transfer coding isn't known here; `chunked` is (RFC 9112 §6.1)")]
     UnknownCoding,
-    #[error("both Content-Length and Transfer-Encoding are there: two lengths for one message (RFC 9112 §6.3)")]
+    #[error(
+        "both Content-Length and Transfer-Encoding are there: two lengths for one message (RFC 9112 §6.3)"
+    )]
     TwoLengths,
     #[error("Expect may only be `100-continue` (RFC 9110 §10.1.1)")]
     Expect,
@@ -65,6 +71,7 @@ impl BadHead {
     /// The status that a client gets for it.
     pub fn status(self) -> u16 {
         match self {
+            BadHead::LineTooLong => 414,
             BadHead::TooLarge | BadHead::TooMany => 431,
             BadHead::Version => 505,
             BadHead::UnknownCoding | BadHead::Connect => 501,
@@ -117,7 +124,10 @@ impl Method {
 
     /// Only asks, changes nothing (RFC 9110 §9.2.1).
     pub fn is_safe(self) -> bool {
-        matches!(self, Method::Get | Method::Head | Method::Options | Method::Trace)
+        matches!(
+            self,
+            Method::Get | Method::Head | Method::Options | Method::Trace
+        )
     }
 
     /// Twice is as good as once (RFC 9110 §9.2.2).
@@ -143,12 +153,12 @@ pub struct RequestHead {
 impl RequestHead {
     /// The method as sent.
     pub fn method_text(&self) -> &[u8] {
-        &self.fields.block[self.method_text.clone()]
+        self.fields.text(&self.method_text)
     }
 
     /// The whole target as sent.
     pub fn target(&self) -> &[u8] {
-        &self.fields.block[self.target.clone()]
+        self.fields.text(&self.target)
     }
 
     /// Which form the target has.
@@ -157,12 +167,14 @@ impl RequestHead {
     }
 
     fn part(&self, range: &Range<usize>) -> &[u8] {
-        &self.target()[range.clone()]
+        self.target().get(range.clone()).unwrap_or_default()
     }
 
-    /// `/path?query`, or `*`; `/` where an absolute target has none.
+    /// `/path?query`, or `*`. An absolute target without a path stands for `/`, and with OPTIONS for
+    /// `*` (RFC 9112 §3.2.4).
     pub fn path_and_query(&self) -> &[u8] {
         match self.part(&self.parts.path_and_query) {
+            [] if self.method == Method::Options => b"*",
             [] => b"/",
             whole => whole,
         }
@@ -195,24 +207,43 @@ impl RequestHead {
     /// # Errors
     /// [`BadHead`]: nothing of it may be passed on, and the connection can't be kept.
     pub fn read(&mut self, buf: &[u8], limits: Limits) -> Result<Option<usize>, BadHead> {
+        self.forget();
         let skipped = if buf.starts_with(b"\r\n") { 2 } else { 0 }; // RFC 9112 §2.2: one empty line
         let buf = &buf[skipped..];
-        let Some((line, rest)) = first_line(buf, limits)? else { return Ok(None) };
+        let limits = Limits {
+            bytes: limits.bytes.saturating_sub(skipped),
+            ..limits
+        };
+        let Some((line, rest)) = first_line(buf, limits, BadHead::LineTooLong)? else {
+            return Ok(None);
+        };
         let (method, target, version) = request_line(line)?;
-        let Some(end) = read_fields(&mut self.fields, buf, rest, limits)? else { return Ok(None) };
+        let Some(end) = read_fields(&mut self.fields, buf, rest, limits)? else {
+            return Ok(None);
+        };
         self.method = Method::of(&buf[method.clone()]);
         self.version = version;
-        if buf[method.clone()] == *b"CONNECT" {
-            return Err(BadHead::Connect);
-        }
-        self.parts = target::split(&buf[target.clone()], self.method == Method::Options)?;
         self.method_text = method;
         self.target = target;
+        if self.method_text() == b"CONNECT" {
+            return Err(BadHead::Connect);
+        }
+        self.parts = target::split(self.target(), self.method == Method::Options)?;
         self.check_host()?;
         if target::has_dot_segment(self.path()) {
             return Err(BadHead::DotSegment);
         }
         Ok(Some(end + skipped))
+    }
+
+    /// Forgets all but the memory, so that nothing of one request is ever taken for the next one's.
+    fn forget(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = RequestHead {
+            fields,
+            ..RequestHead::default()
+        };
     }
 
     /// Exactly one `Host`, with a host in it; HTTP/1.0 may do without (RFC 9112 §3.2).
@@ -221,7 +252,9 @@ impl RequestHead {
         match (hosts.next(), hosts.next()) {
             (Some(_), Some(_)) => return Err(BadHead::Host),
             (None, _) if self.version == Version::Http11 => return Err(BadHead::Host),
-            (Some(host), None) if !host.is_empty() && target::host(host).is_none() => return Err(BadHead::Host),
+            (Some(host), None) if !host.is_empty() && target::host(host).is_none() => {
+                return Err(BadHead::Host);
+            }
             _ => {}
         }
         match self.authority() {
@@ -246,13 +279,15 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// The reason phrase as sent, maybe empty.
     pub fn reason(&self) -> &[u8] {
-        &self.fields.block[self.reason.clone()]
+        self.fields.text(&self.reason)
     }
 
     /// Makes it the head of an answer of our own, without fields.
     pub fn start(&mut self, status: u16) {
         self.fields.clear();
-        self.fields.block.extend_from_slice(crate::write::reason(status).as_bytes());
+        self.fields
+            .block
+            .extend_from_slice(crate::write::reason(status).as_bytes());
         self.reason = 0..self.fields.block.len();
         self.status = status;
         self.version = Version::Http11;
@@ -263,9 +298,15 @@ impl ResponseHead {
     /// # Errors
     /// [`BadHead`]: the endpoint doesn't speak HTTP/1.1; the connection can't be kept.
     pub fn read(&mut self, buf: &[u8], limits: Limits) -> Result<Option<usize>, BadHead> {
-        let Some((line, rest)) = first_line(buf, limits)? else { return Ok(None) };
+        self.fields.clear();
+        self.reason = 0..0;
+        let Some((line, rest)) = first_line(buf, limits, BadHead::TooLarge)? else {
+            return Ok(None);
+        };
         let (version, status, reason) = status_line(line)?;
-        let Some(end) = read_fields(&mut self.fields, buf, rest, limits)? else { return Ok(None) };
+        let Some(end) = read_fields(&mut self.fields, buf, rest, limits)? else {
+            return Ok(None);
+        };
         self.version = version;
         self.status = status;
         self.reason = reason;
@@ -274,22 +315,27 @@ impl ResponseHead {
 }
 
 /// Could `buf` hold a whole head, or a bare line end that makes it a bad one, if the first `seen`
-/// bytes didn't? Cheap, and never wrongly no.
+/// bytes didn't? Cheap, and never wrongly no. It knows no limit: whoever holds [`Limits::bytes`] reads
+/// in any case, and learns that the head is too large.
 pub fn may_be_whole(buf: &[u8], seen: usize) -> bool {
-    let from = seen.saturating_sub(3);
-    memchr::memchr_iter(b'\n', &buf[from..]).any(|at| {
-        let at = from + at;
+    memchr::memchr_iter(b'\n', buf.get(seen..).unwrap_or_default()).any(|at| {
+        let at = seen + at;
         at == 0 || buf[at - 1] != b'\r' || (at >= 3 && buf[at - 2] == b'\n')
     })
 }
 
-/// The first line without its end, and where the next begins; none if it isn't whole yet.
-fn first_line(buf: &[u8], limits: Limits) -> Result<Option<(&[u8], usize)>, BadHead> {
+/// The first line without its end, and where the next begins; none if it isn't whole yet; `too_long`
+/// if it never will be within the limit.
+fn first_line(
+    buf: &[u8],
+    limits: Limits,
+    too_long: BadHead,
+) -> Result<Option<(&[u8], usize)>, BadHead> {
     match memchr::memchr(b'\n', &buf[..buf.len().min(limits.bytes)]) {
         Some(0) => Err(BadHead::BareLineEnd),
         Some(at) if buf[at - 1] != b'\r' => Err(BadHead::BareLineEnd),
         Some(at) => Ok(Some((&buf[..at - 1], at + 1))),
-        None if buf.len() >= limits.bytes => Err(BadHead::TooLarge),
+        None if buf.len() >= limits.bytes => Err(too_long),
         None => Ok(None),
     }
 }
@@ -308,7 +354,10 @@ fn request_line(line: &[u8]) -> Result<(Range<usize>, Range<usize>, Version), Ba
 }
 
 fn status_line(line: &[u8]) -> Result<(Version, u16, Range<usize>), BadHead> {
-    let version = line.get(..8).and_then(version).ok_or(BadHead::StatusLine)??;
+    let version = line
+        .get(..8)
+        .and_then(version)
+        .ok_or(BadHead::StatusLine)??;
     let status = match line.get(8..12) {
         Some([b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']) => {
             u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
@@ -332,34 +381,63 @@ fn version(text: &[u8]) -> Option<Result<Version, BadHead>> {
         b"HTTP/1.1" => Some(Ok(Version::Http11)),
         b"HTTP/1.0" => Some(Ok(Version::Http10)),
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Some(Ok(Version::Http11)),
-        [b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', b'.', b'0'..=b'9'] => Some(Err(BadHead::Version)),
+        [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'0' | b'2'..=b'9',
+            b'.',
+            b'0'..=b'9',
+        ] => Some(Err(BadHead::Version)),
         _ => None,
     }
 }
 
-/// Reads the field lines of `buf` from `start` to the empty line; returns where the head ends.
-fn read_fields(fields: &mut Fields, buf: &[u8], start: usize, limits: Limits) -> Result<Option<usize>, BadHead> {
-    fields.clear();
-    let whole = buf;
-    let buf = &buf[..buf.len().min(limits.bytes)];
+/// Reads the field lines of `buf` from `start` to the empty line; returns where the head ends. Unless
+/// it is whole and good, no field is left in `fields`.
+fn read_fields(
+    fields: &mut Fields,
+    buf: &[u8],
+    start: usize,
+    limits: Limits,
+) -> Result<Option<usize>, BadHead> {
+    let end = find_fields(&mut fields.places, buf, start, limits);
+    match end {
+        Ok(Some(end)) => fields.block.extend_from_slice(&buf[..end]),
+        _ => fields.clear(),
+    }
+    end
+}
+
+fn find_fields(
+    places: &mut Vec<Place>,
+    buf: &[u8],
+    start: usize,
+    limits: Limits,
+) -> Result<Option<usize>, BadHead> {
+    let within = &buf[..buf.len().min(limits.bytes)];
     let mut at = start;
     loop {
-        let Some(len) = memchr::memchr(b'\n', &buf[at..]) else {
-            return if whole.len() >= limits.bytes { Err(BadHead::TooLarge) } else { Ok(None) };
+        let Some(len) = memchr::memchr(b'\n', &within[at..]) else {
+            return if buf.len() >= limits.bytes {
+                Err(BadHead::TooLarge)
+            } else {
+                Ok(None)
+            };
         };
-        let line = match &buf[at..at + len] {
-            [line @ .., b'\r'] => line,
-            _ => return Err(BadHead::BareLineEnd),
+        let [line @ .., b'\r'] = &within[at..at + len] else {
+            return Err(BadHead::BareLineEnd);
         };
         let next = at + len + 1;
         if line.is_empty() {
-            fields.block.extend_from_slice(&buf[..next]);
             return Ok(Some(next));
         }
-        if fields.places.len() == limits.fields {
+        if places.len() == limits.fields {
             return Err(BadHead::TooMany);
         }
-        fields.places.push(field_line(line, at)?);
+        places.push(field_line(line, at)?);
         at = next;
     }
 }
@@ -377,7 +455,11 @@ pub(crate) fn field_line(line: &[u8], at: usize) -> Result<Place, BadHead> {
     }
     let value = trim(rest);
     if !is_value(value) {
-        return Err(if value.contains(&b'\r') { BadHead::BareLineEnd } else { BadHead::FieldValue });
+        return Err(if value.contains(&b'\r') {
+            BadHead::BareLineEnd
+        } else {
+            BadHead::FieldValue
+        });
     }
     let leading = rest.len() - trim_start(rest).len();
     let value_at = at + colon + 1 + leading;

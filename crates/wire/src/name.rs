@@ -46,11 +46,13 @@ known! {
     RetryAfter = "retry-after",
     CacheControl = "cache-control",
     Range = "range",
+    ContentEncoding = "content-encoding",
+    ContentRange = "content-range",
 }
 
-/// `BY_LENGTH[n]`: the range of `SORTED` with names of n bytes.
 const LONGEST: usize = 24;
 
+/// `BY_LENGTH[n]`: the names of n bytes.
 static BY_LENGTH: [&[(Known, &str)]; LONGEST + 1] = {
     // The names grouped by length at compile time, each group a slice of one sorted table.
     let mut groups: [&[(Known, &str)]; LONGEST + 1] = [&[]; LONGEST + 1];
@@ -92,7 +94,9 @@ impl Known {
     /// Tells a name apart, whatever its case.
     #[inline]
     pub fn of(name: &[u8]) -> Known {
-        let Some(group) = BY_LENGTH.get(name.len()) else { return Known::Other };
+        let Some(group) = BY_LENGTH.get(name.len()) else {
+            return Known::Other;
+        };
         for &(known, text) in *group {
             if name.eq_ignore_ascii_case(text.as_bytes()) {
                 return known;
@@ -108,8 +112,8 @@ impl Known {
     #[inline]
     pub fn is_hop_by_hop(self) -> bool {
         use Known::{
-            Connection, ContentLength, Http2Settings, KeepAlive, ProxyAuthenticate, ProxyAuthorization,
-            ProxyConnection, Te, TransferEncoding, Upgrade,
+            Connection, ContentLength, Http2Settings, KeepAlive, ProxyAuthenticate,
+            ProxyAuthorization, ProxyConnection, Te, TransferEncoding, Upgrade,
         };
         // Content-Length is end-to-end, but framing is written anew for each message.
         matches!(
@@ -127,12 +131,11 @@ impl Known {
         )
     }
 
-    /// May it stand in a trailer section (RFC 9110 §6.5.1)? Framing, routing and what a request is
-    /// judged by may not.
+    /// May it stand in a trailer section (RFC 9110 §6.5.1)? A name known here speaks of framing, of
+    /// the way, of who asks or of the content: all of them things that were decided by the head, so
+    /// that an endpoint that merged such a trailer into it could be lied to.
     pub fn may_trail(self) -> bool {
-        use Known::{Authorization, CacheControl, Cookie, Expect, Host, Range, SetCookie, Trailer};
-        !self.is_hop_by_hop()
-            && !matches!(self, Host | Expect | Trailer | Authorization | Cookie | SetCookie | CacheControl | Range)
+        self == Known::Other
     }
 }
 

@@ -1,6 +1,7 @@
 //! A request's target in its four forms (RFC 9112 §3.2), and the authority in it or in `Host`.
 
 use crate::head::BadHead;
+use crate::token::decimal;
 
 /// What kind of target it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,8 +29,16 @@ pub(crate) struct Parts {
 pub(crate) fn split(target: &[u8], options: bool) -> Result<Parts, BadHead> {
     let whole = 0..target.len();
     match target {
-        [b'/', ..] => Ok(Parts { form: Form::Origin, authority: 0..0, path_and_query: whole }),
-        b"*" if options => Ok(Parts { form: Form::Asterisk, authority: 0..0, path_and_query: whole }),
+        [b'/', ..] => Ok(Parts {
+            form: Form::Origin,
+            authority: 0..0,
+            path_and_query: whole,
+        }),
+        b"*" if options => Ok(Parts {
+            form: Form::Asterisk,
+            authority: 0..0,
+            path_and_query: whole,
+        }),
         _ => {
             let start = match target {
                 t if starts_with_ignore_case(t, b"http://") => 7,
@@ -52,7 +61,8 @@ pub(crate) fn split(target: &[u8], options: bool) -> Result<Parts, BadHead> {
 }
 
 fn starts_with_ignore_case(s: &[u8], prefix: &[u8]) -> bool {
-    s.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+    s.get(..prefix.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
 }
 
 /// The host of an authority, without port; none if it isn't `host[:port]` (RFC 9110 §7.2): user
@@ -69,7 +79,25 @@ pub fn host(authority: &[u8]) -> Option<&[u8]> {
     } else {
         let end = memchr::memchr(b':', authority).unwrap_or(authority.len());
         let name = &authority[..end];
-        let fits = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=');
+        let fits = |b: &u8| {
+            b.is_ascii_alphanumeric()
+                || matches!(
+                    b,
+                    b'-' | b'.'
+                        | b'_'
+                        | b'~'
+                        | b'!'
+                        | b'$'
+                        | b'&'
+                        | b'\''
+                        | b'('
+                        | b')'
+                        | b'*'
+                        | b'+'
+                        | b';'
+                        | b'='
+                )
+        };
         if name.is_empty() || !name.iter().all(fits) {
             return None;
         }
@@ -77,31 +105,49 @@ pub fn host(authority: &[u8]) -> Option<&[u8]> {
     };
     match port {
         [] => Some(host),
-        [b':', digits @ ..] if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) => Some(host),
+        [b':'] => Some(host),
+        [b':', digits @ ..] => decimal(digits)
+            .filter(|&n| n <= u64::from(u16::MAX))
+            .map(|_| host),
         _ => None,
     }
 }
 
-/// Has the path a segment `.` or `..`, plainly or percent-encoded (RFC 3986 §5.2.4, §6.2.2)?
+/// Has the path a segment `.` or `..`, however it is written (RFC 3986 §5.2.4, §6.2.2)?
 ///
 /// Clients resolve those before they send. One that arrives means that this node and the endpoint
 /// could see different paths, so that a rule for `/admin/` would be passed by `/static/../admin/`.
+/// Some endpoints decode `%2f` first, take `\` for `/`, or cut `;parameters` off a segment.
 pub fn has_dot_segment(path: &[u8]) -> bool {
-    let suspicious = memchr::memmem::find(path, b"/.").is_some() || memchr::memchr(b'%', path).is_some();
-    suspicious && path.split(|&b| b == b'/' || b == b'\\').any(is_dots)
+    let suspicious =
+        memchr::memmem::find(path, b"/.").is_some() || memchr::memchr2(b'%', b'\\', path).is_some();
+    suspicious && some_segment_is_dots(path)
 }
 
-fn is_dots(segment: &[u8]) -> bool {
-    let mut dots = 0;
-    let mut rest = segment;
-    while !rest.is_empty() {
-        rest = match rest {
-            [b'.', r @ ..] | [b'%', b'2', b'e' | b'E', r @ ..] => r,
-            _ => return false,
+fn some_segment_is_dots(path: &[u8]) -> bool {
+    let mut dots = None; // how many a segment has, as long as it has nothing else
+    let mut rest = path;
+    while let Some((byte, behind)) = decoded(rest) {
+        rest = behind;
+        dots = match (byte, dots) {
+            (b'/' | b'\\' | b';', Some(1 | 2)) => return true,
+            (b'/' | b'\\', _) => Some(0),
+            (b'.', Some(n)) => Some(n + 1),
+            _ => None,
         };
-        dots += 1;
     }
-    dots == 1 || dots == 2
+    matches!(dots, Some(1 | 2))
+}
+
+/// The first byte of a path, and what follows it; percent-encoding is undone.
+fn decoded(path: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |b: u8| char::from(b).to_digit(16);
+    if let [b'%', a, b, rest @ ..] = path
+        && let (Some(high), Some(low)) = (digit(*a), digit(*b))
+    {
+        return Some(((high << 4 | low) as u8, rest));
+    }
+    path.split_first().map(|(&byte, rest)| (byte, rest))
 }
 
 #[cfg(test)]
@@ -113,17 +159,47 @@ mod tests {
         assert_eq!(host(b"a.example:80"), Some(&b"a.example"[..]));
         assert_eq!(host(b"[::1]:8080"), Some(&b"[::1]"[..]));
         assert_eq!(host(b"[::1]"), Some(&b"[::1]"[..]));
-        for bad in ["", "u@h", "h:port", "h:123456", "[::1", "[]", "[::1]x", "a/b", "a b", "h:1:2", ":80"] {
+        for bad in [
+            "", "u@h", "h:port", "h:123456", "h:65536", "h:+80", "%61", "[::1", "[]", "[::1]x",
+            "a/b", "a b", "h:1:2", ":80",
+        ] {
             assert_eq!(host(bad.as_bytes()), None, "{bad}");
         }
     }
 
     #[test]
     fn dot_segments() {
-        for bad in ["/..", "/a/../b", "/a/./b", "/%2e%2E/x", "/a/.%2e", "/a/..\\b", "/."] {
+        for bad in [
+            "/..",
+            "/a/../b",
+            "/a/./b",
+            "/%2e%2E/x",
+            "/a/.%2e",
+            "/a/..\\b",
+            "/.",
+            "/a\\..\\b",
+            "/a%2f..%2Fb",
+            "/a%5c..",
+            "/..;/b",
+            "/a/.%2e;x=1/b",
+            "/..%3b/b",
+        ] {
             assert!(has_dot_segment(bad.as_bytes()), "{bad}");
         }
-        for good in ["/", "/.well-known/x", "/a..b", "/...", "/a/.b", "/%2f..x", "/a%20b"] {
+        for good in [
+            "/",
+            "/.well-known/x",
+            "/a..b",
+            "/...",
+            "/a/.b",
+            "/%2f..x",
+            "/a%20b",
+            "/a%2fb",
+            "/%",
+            "/%2",
+            "/a;../b",
+            "/%252e%252e/",
+        ] {
             assert!(!has_dot_segment(good.as_bytes()), "{good}");
         }
     }

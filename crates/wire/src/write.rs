@@ -91,7 +91,10 @@ pub fn length(out: &mut Vec<u8>, length: Length) {
 }
 
 /// What stands before a chunk's data: `size CR LF`. After the data comes `CR LF`.
+///
+/// A size of 0 would end the body; that is what [`last_chunk`] is for.
 pub fn chunk_size(out: &mut Vec<u8>, n: usize) {
+    debug_assert!(n > 0);
     let mut started = false;
     for shift in (0..16).rev() {
         let digit = (n >> (shift * 4)) & 0xf;

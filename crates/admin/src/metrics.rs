@@ -1,0 +1,146 @@
+//! What `/metrics` tells. Labels are names of the file and words of our own, never what a client sent.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::UNIX_EPOCH;
+
+use edge::stats::{OTHER, Snapshot};
+use upstream::clock;
+use upstream::status::{EndpointStatus, Errors, ServiceStatus};
+use upstream::usable::Standing;
+
+use crate::exposition::Page;
+use crate::operations::Operations;
+
+/// The label of what has no name: a request that found no route, an answer that was made here.
+const NONE: &str = "(none)";
+
+/// The page as of now.
+pub(crate) fn page(node: &dyn Operations) -> String {
+    let mut page = Page::default();
+    let now = clock::now();
+    let services: Vec<_> = node.registry().all().iter().map(|service| service.status(now)).collect();
+    requests(&mut page, &node.shared().stats.snapshot());
+    endpoints(&mut page, &services);
+    health(&mut page, &services);
+    this_node(&mut page, node);
+    page.into_text()
+}
+
+fn requests(page: &mut Page, counts: &Snapshot) {
+    let mut family = page.counter("nearside_requests_total", "Requests that were answered.");
+    for route in &counts.routes {
+        let name = route.route.as_deref().unwrap_or(NONE);
+        for answers in &route.statuses {
+            let service = answers.service.as_deref().unwrap_or(NONE);
+            let status = match answers.status {
+                0 => OTHER.to_owned(),
+                status => status.to_string(),
+            };
+            let labels = [("route", name), ("service", service), ("status", &status)];
+            family.add(&labels, answers.count);
+        }
+    }
+    let help = "Time from a request's first byte to its answer's last.";
+    let mut family = page.histogram("nearside_request_seconds", help);
+    for route in &counts.routes {
+        family.times(("route", route.route.as_deref().unwrap_or(NONE)), &route.seconds);
+    }
+    let help = "Time from a request's being sent to an endpoint to the head of the answer.";
+    let mut family = page.histogram("nearside_upstream_seconds", help);
+    for service in &counts.services {
+        family.times(("service", &service.service), &service.seconds);
+    }
+    let help = "Further tries at another endpoint.";
+    let mut family = page.counter("nearside_retries_total", help);
+    for service in &counts.services {
+        family.add(&[("service", &service.service)], service.retries);
+    }
+    let help = "Second tries of slow requests.";
+    let mut family = page.counter("nearside_hedges_total", help);
+    for service in &counts.services {
+        family.add(&[("service", &service.service)], service.hedges);
+    }
+    let help = "Requests and connections that were refused here.";
+    let mut family = page.counter("nearside_refused_total", help);
+    for (why, count) in &counts.refused {
+        family.add(&[("why", why)], count);
+    }
+    let help = "Lines of the access log that were dropped because they could not be written.";
+    page.counter("nearside_log_dropped_total", help).add(&[], counts.log_dropped);
+}
+
+fn endpoints(page: &mut Page, services: &[ServiceStatus]) {
+    let of_each = |family: &mut crate::exposition::Family<'_>, value: &dyn Fn(&EndpointStatus) -> u64| {
+        for service in services {
+            for endpoint in &service.endpoints {
+                let labels = [("service", &*service.name), ("endpoint", &*endpoint.url)];
+                family.add(&labels, value(endpoint));
+            }
+        }
+    };
+    let help = "1 if the endpoint is well, as far as is known.";
+    of_each(&mut page.gauge("nearside_endpoint_up", help), &|endpoint| {
+        u64::from(endpoint.state == Standing::Up)
+    });
+    let help = "Requests that the endpoint has now.";
+    of_each(&mut page.gauge("nearside_endpoint_in_flight", help), &|endpoint| {
+        u64::from(endpoint.in_flight)
+    });
+    let help = "Requests that were sent to the endpoint.";
+    of_each(&mut page.counter("nearside_endpoint_requests_total", help), &|endpoint| {
+        endpoint.requests
+    });
+    let help = "Requests that the endpoint failed; kind=\"status\" is an answer with 500 to 599.";
+    let mut family = page.counter("nearside_endpoint_failures_total", help);
+    for service in services {
+        for endpoint in &service.endpoints {
+            for (kind, count) in kinds(&endpoint.errors) {
+                let (service, url) = (&*service.name, &*endpoint.url);
+                family.add(&[("service", service), ("endpoint", url), ("kind", kind)], count);
+            }
+        }
+    }
+}
+
+fn kinds(errors: &Errors) -> [(&'static str, u64); 5] {
+    [
+        ("connect", errors.connect),
+        ("reset", errors.reset),
+        ("timeout", errors.timeout),
+        ("bad_answer", errors.bad_answer),
+        ("status", errors.status),
+    ]
+}
+
+fn health(page: &mut Page, services: &[ServiceStatus]) {
+    let help = "1 if no endpoint of the service is well, so that all are tried.";
+    let mut family = page.gauge("nearside_service_all_ill", help);
+    for service in services {
+        family.add(&[("service", &service.name)], u8::from(service.all_ill));
+    }
+}
+
+fn this_node(page: &mut Page, node: &dyn Operations) {
+    let connections = node.shared().connections.load(Relaxed);
+    page.gauge("nearside_connections", "Client connections that are open.").add(&[], connections);
+    let reloads = node.reloads();
+    let mut family = page.counter("nearside_config_reloads_total", "Times that the file was read anew.");
+    family.add(&[("result", "done")], reloads.done);
+    family.add(&[("result", "failed")], reloads.failed);
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    page.gauge("nearside_build_info", "Always 1; the labels tell what is running.").add(&version, 1);
+    let started = node.started().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let help = "When the process started, in seconds since 1970.";
+    page.gauge("process_start_time_seconds", help).add(&[], started.as_secs_f64());
+    if let Some(bytes) = resident_bytes() {
+        page.gauge("process_resident_memory_bytes", "Memory of the process.").add(&[], bytes);
+    }
+}
+
+/// The memory of this process, where the system tells it (Linux).
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    kib.checked_mul(1024)
+}

@@ -1,0 +1,362 @@
+//! The routes: each does one thing, with services that exist, under a name of its own.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::{once, reach};
+use crate::file::{self, Headers};
+use crate::kind::{At, Map, Reader};
+use crate::near::nearest;
+use crate::plan::{self, Action, Forward, HeaderMatch, HeaderRules, HostMatch, PathMatch, Route};
+use crate::report::{LISTED, Source, Span, quote};
+use crate::word::{FieldName, FieldValue, Method, OwnFieldName};
+
+/// The services of the file, by name, and where each is; and those that some route names.
+struct Services<'a> {
+    known: &'a HashMap<Arc<str>, Span>,
+    used: HashSet<Arc<str>>,
+}
+
+/// A route and where it shows best what it is about.
+pub(super) struct Placed {
+    pub route: Arc<Route>,
+    pub at: Span,
+}
+
+pub(super) fn routes(
+    tables: Vec<At<file::Route>>,
+    known: &HashMap<Arc<str>, Span>,
+    source: &Source<'_>,
+    reader: &mut Reader<'_>,
+) -> Vec<Arc<Route>> {
+    let mut services = Services {
+        known,
+        used: HashSet::new(),
+    };
+    let mut names = HashMap::new();
+    let mut placed = Vec::with_capacity(tables.len());
+    for table in tables {
+        let path_at = table.path.as_ref().map(|path| path.at);
+        let at = path_at
+            .or(table.host.as_ref().map(|host| host.at))
+            .unwrap_or(table.at);
+        let line = source.line(table.at);
+        if let Some(route) = route(table, line, &mut services, &mut names, reader) {
+            placed.push(Placed {
+                route: Arc::new(route),
+                at,
+            });
+        }
+    }
+    // Where a route is broken, what it names is not known.
+    if reader.notes.mistakes() == 0 {
+        services.warn_of_unused(reader);
+        reach::warn_of_unreachable(&placed, source, reader);
+    }
+    placed.into_iter().map(|placed| placed.route).collect()
+}
+
+fn route(
+    table: At<file::Route>,
+    line: usize,
+    services: &mut Services<'_>,
+    names: &mut HashMap<String, usize>,
+    reader: &mut Reader<'_>,
+) -> Option<Route> {
+    let At {
+        value: mut table,
+        at,
+    } = table;
+    let host = table.host.take().map_or(HostMatch::Any, |host| host.value);
+    let path = table.path.take().map_or(PathMatch::Any, |path| path.value);
+    let methods = methods(table.methods.take(), table.broken, reader);
+    let headers_match = conditions(table.r#match.take(), reader);
+    let headers = table.headers.take();
+    let action = action(table, at, headers.as_ref(), services, reader);
+    let (request_headers, response_headers) = match headers {
+        Some(headers) => (
+            changes(headers.value.request, reader),
+            changes(headers.value.response, reader),
+        ),
+        None => Default::default(),
+    };
+    Some(Route {
+        name: name(&host, &path, names),
+        host,
+        path,
+        methods,
+        headers_match: headers_match?,
+        action: action?,
+        request_headers,
+        response_headers,
+        line,
+    })
+}
+
+/// `host` and `path` as in the file, and a number from the second of its kind on.
+fn name(host: &HostMatch, path: &PathMatch, names: &mut HashMap<String, usize>) -> Arc<str> {
+    let name = format!("{host}{path}");
+    let count = names.entry(name.clone()).or_insert(0);
+    *count += 1;
+    if *count == 1 {
+        name.into()
+    } else {
+        format!("{name} #{count}").into()
+    }
+}
+
+fn methods(
+    list: Option<At<Vec<At<Method>>>>,
+    broken: bool,
+    reader: &mut Reader<'_>,
+) -> Vec<Arc<str>> {
+    let Some(list) = list else { return Vec::new() };
+    if list.is_empty() && !broken {
+        reader
+            .mistake(list.at, "`methods` names no method")
+            .help("leave it out for all methods");
+    }
+    once(
+        &list.value,
+        |method| method.0.to_string(),
+        "the method",
+        reader,
+    );
+    list.value
+        .into_iter()
+        .map(|method| method.value.0)
+        .collect()
+}
+
+fn conditions(
+    table: Option<At<file::Conditions>>,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<HeaderMatch>> {
+    let Some(table) = table else {
+        return Some(Vec::new());
+    };
+    let Map(fields) = table.value.headers?.value;
+    let lower = |name: &FieldName| name.0.to_ascii_lowercase();
+    once(
+        fields.iter().map(|(name, _)| name),
+        lower,
+        "the field",
+        reader,
+    );
+    let condition = |(name, value): (At<FieldName>, Option<At<FieldValue>>)| {
+        let value = value?.value.0;
+        Some(HeaderMatch {
+            name: lower(&name).into(),
+            value: (&*value != "*").then_some(value),
+        })
+    };
+    fields.into_iter().map(condition).collect()
+}
+
+fn action(
+    table: file::Route,
+    at: Span,
+    headers: Option<&At<Headers>>,
+    services: &mut Services<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<Action> {
+    let broken = table.broken;
+    let given = [
+        table.service.as_ref().map(|key| ("service", key.at)),
+        table.split.as_ref().map(|key| ("split", key.at)),
+        table.redirect.as_ref().map(|key| ("redirect", key.at)),
+        table.respond.as_ref().map(|key| ("respond", key.at)),
+    ];
+    let given: Vec<(&str, Span)> = given.into_iter().flatten().collect();
+    match given[..] {
+        [] if !broken => {
+            reader
+                .mistake(at, "this route does nothing")
+                .help("give it one of `service`, `split`, `redirect` and `respond`, such as service = \"shop\"");
+        }
+        [(first, _), (second, at), ..] => {
+            reader
+                .mistake(at, format!("this route has both `{first}` and `{second}`"))
+                .help("a route does one thing: keep one of them");
+        }
+        _ => {}
+    }
+    let forwards = matches!(given[..], [("service" | "split", _), ..]);
+    if !forwards && !given.is_empty() {
+        let request = headers
+            .and_then(|headers| headers.request.as_ref())
+            .map(|key| ("headers.request", key.at));
+        let mirror = table.mirror.as_ref().map(|key| ("mirror", key.at));
+        for (key, at) in [request, mirror].into_iter().flatten() {
+            reader
+                .mistake(
+                    at,
+                    format!("`{key}` has no effect: this route sends nothing to a service"),
+                )
+                .help("remove it, or give the route a `service`");
+        }
+    }
+    if let Some(service) = table.service {
+        let to = services.find(service, reader);
+        let mirror = mirror(table.mirror, services, reader)?;
+        return Some(Action::Forward(Forward {
+            to: vec![(to?, 1)],
+            mirror,
+        }));
+    }
+    if let Some(split) = table.split {
+        let to = self::split(split, services, reader);
+        let mirror = mirror(table.mirror, services, reader)?;
+        return Some(Action::Forward(Forward { to: to?, mirror }));
+    }
+    match (table.redirect, table.respond) {
+        (Some(redirect), _) => self::redirect(redirect.value, reader).map(Action::Redirect),
+        (_, Some(respond)) => self::respond(respond.value, reader).map(Action::Respond),
+        _ => None,
+    }
+}
+
+impl Services<'_> {
+    fn find(&mut self, name: At<Arc<str>>, reader: &mut Reader<'_>) -> Option<Arc<str>> {
+        if self.known.contains_key(&name.value) {
+            self.used.insert(Arc::clone(&name.value));
+            return Some(name.value);
+        }
+        // Among very many mistakes the search for the nearest name would take long, and not be shown.
+        let near = if reader.notes.mistakes() >= LISTED {
+            None
+        } else {
+            nearest(&name, self.known.keys().map(|known| &**known))
+        };
+        let note = reader.mistake(name.at, format!("there is no service {}", quote(&name)));
+        note.help(match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!(
+                "write a table [service.{}] with its `endpoints`",
+                name.escape_debug()
+            ),
+        });
+        None
+    }
+
+    fn warn_of_unused(&self, reader: &mut Reader<'_>) {
+        for (name, at) in self
+            .known
+            .iter()
+            .filter(|(name, _)| !self.used.contains(*name))
+        {
+            reader
+                .notes
+                .warning(*at, format!("no route uses the service `{name}`"));
+        }
+    }
+}
+
+fn split(
+    parts: At<Vec<At<file::Part>>>,
+    services: &mut Services<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<(Arc<str>, u32)>> {
+    let before = reader.notes.mistakes();
+    let mut to = Vec::with_capacity(parts.len());
+    let mut seen = HashSet::new();
+    for part in parts.value {
+        let service = part.value.service?;
+        let at = service.at;
+        let service = services.find(service, reader)?;
+        if !seen.insert(Arc::clone(&service)) {
+            reader
+                .mistake(at, format!("the service `{service}` is here twice"))
+                .help("add its weights together");
+        }
+        to.push((service, part.value.weight?.value.0));
+    }
+    to.retain(|(_, weight)| *weight > 0);
+    if to.is_empty() && reader.notes.mistakes() == before {
+        reader
+            .mistake(parts.at, "`split` gives no service any weight")
+            .help("for example: split = [{ service = \"shop\", weight = 95 }, { service = \"shop-next\", weight = 5 }]");
+    }
+    (reader.notes.mistakes() == before).then_some(to)
+}
+
+/// `Some(None)` where there is no mirror, `None` after a mistake.
+fn mirror(
+    table: Option<At<file::Mirror>>,
+    services: &mut Services<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<Option<plan::Mirror>> {
+    let Some(table) = table else {
+        return Some(None);
+    };
+    let service = services.find(table.value.service?, reader)?;
+    Some(Some(plan::Mirror {
+        service,
+        share: table.value.share?.value.0,
+    }))
+}
+
+fn redirect(table: file::Redirect, reader: &mut Reader<'_>) -> Option<plan::Redirect> {
+    let (to, status) = (table.to?, table.status?);
+    if ![301, 302, 303, 307, 308].contains(&status.0) {
+        reader
+            .mistake(status.at, format!("{} is not the status of a redirect", status.0))
+            .help("write 308 (for good) or 307 (for now); 301, 302 and 303 let clients turn a POST into a GET");
+    }
+    Some(plan::Redirect {
+        to: to.value.0,
+        status: u16::try_from(status.0).ok()?,
+    })
+}
+
+fn respond(table: file::Respond, reader: &mut Reader<'_>) -> Option<plan::Respond> {
+    let (status, body) = (table.status?, table.body?);
+    // RFC 9110 §15.3.5, §15.3.6 and §15.4.5.
+    if matches!(status.0, 204 | 205 | 304) && !body.is_empty() {
+        reader
+            .mistake(
+                body.at,
+                format!("an answer with status {} has no body", status.0),
+            )
+            .help("remove `body`, or write status = 200");
+    }
+    Some(plan::Respond {
+        status: u16::try_from(status.0).ok()?,
+        body: body.value,
+        content_type: table.content_type?.value.0,
+    })
+}
+
+fn changes(table: Option<At<file::Changes>>, reader: &mut Reader<'_>) -> HeaderRules {
+    let Some(At { value: table, .. }) = table else {
+        return HeaderRules::default();
+    };
+    let mut pairs = |map: Option<At<Map<OwnFieldName, FieldValue>>>| {
+        let Some(At {
+            value: Map(fields), ..
+        }) = map
+        else {
+            return Vec::new();
+        };
+        once(
+            fields.iter().map(|(name, _)| name),
+            |name| name.0.to_ascii_lowercase(),
+            "the field",
+            reader,
+        );
+        let pair = |(name, value): (At<OwnFieldName>, Option<At<FieldValue>>)| {
+            Some((name.value.0, value?.value.0))
+        };
+        fields.into_iter().filter_map(pair).collect()
+    };
+    let (set, add) = (pairs(table.set), pairs(table.add));
+    let remove = table.remove.map(|names| names.value).unwrap_or_default();
+    HeaderRules {
+        remove: remove
+            .into_iter()
+            .map(|name| name.0.to_ascii_lowercase().into())
+            .collect(),
+        set,
+        add,
+    }
+}

@@ -1,0 +1,393 @@
+//! A request on its way to a service: a place under its limit, an endpoint, and another one where the
+//! first fails and the request may safely be repeated.
+
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use config::plan::{HashBy, RetryOn, Service};
+use upstream::balance::{self, Tried};
+use upstream::client::{Body, Conn, Exchange, Failed, pool};
+use upstream::{Ask, FailKind, Lease, NoEndpoint, Outcome, clock, sticky};
+use wire::{Length, Method, RequestHead, ResponseHead, Version, write};
+
+use crate::headers;
+use crate::live::{LiveRoute, Party};
+use crate::mirror;
+use crate::outgoing::Outgoing;
+use crate::policy;
+use crate::relay::{self, Relay};
+use crate::request::{After, Note, Request, Slot, Upload};
+use crate::respond::Refusal;
+
+/// An answer of at most so many bytes is held till it is whole, so that an endpoint that dies in its
+/// midst can still be replaced by another, and so that it leaves in one write.
+const HELD: u64 = 64 * 1024;
+
+/// An endpoint's answer: its head, and its body too if it was held.
+pub(crate) struct Answered<'h, B> {
+    pub(crate) exchange: Exchange<'h, B>,
+    pub(crate) head: ResponseHead,
+    pub(crate) held: Vec<Bytes>,
+    pub(crate) lease: Lease,
+    pub(crate) latency_ns: u64,
+}
+
+/// A try that gave no answer.
+struct Tally<B> {
+    /// Nothing of the request left.
+    unsent: bool,
+    body: Option<B>,
+    lease: Lease,
+    failed: Failed,
+}
+
+/// What holds for all tries of one request.
+struct Terms<'a> {
+    party: &'a Party,
+    /// Of the request, as it is sent.
+    out: &'a [u8],
+    method: Method,
+    idempotent: bool,
+    /// Small answers are held.
+    hold: bool,
+    ask: Asking,
+}
+
+/// What a pick is made by.
+#[derive(Clone, Copy)]
+struct Asking {
+    hash: u64,
+    sticky: Option<u64>,
+}
+
+/// Forwards the request and passes the answer on.
+///
+/// # Errors
+/// [`Refusal`] if no endpoint gave an answer that could be begun.
+pub(crate) async fn forward(
+    route: &LiveRoute,
+    party: &Party,
+    request: &mut Request<'_>,
+    answer: &mut ResponseHead,
+    slot: &mut Slot<'_>,
+    outgoing: &mut Outgoing<'_>,
+    note: &mut Note,
+) -> Result<After, Refusal> {
+    let service = &party.service;
+    service.count_request();
+    let permit = match service.try_admit() {
+        Some(permit) => permit,
+        None => service.admit().await?,
+    };
+    let mut out = Vec::with_capacity(1024);
+    headers::request(&mut out, request.head, &request.client, request.length, &request.id, service.name());
+    let ask = Asking {
+        hash: hash(party.hash_by.as_ref(), request.head, request.address),
+        sticky: sticky_key(service.plan(), request.head),
+    };
+    let idempotent = request.head.method.is_idempotent();
+    let hold = idempotent && service.plan().retry.attempts > 0;
+    let terms = Terms { party, out: &out, method: request.head.method, idempotent, hold, ask };
+    let answered = tries(&terms, request, answer, slot, outgoing, note).await?;
+    note.endpoint = Some(answered.lease.endpoint().url().clone());
+    note.upstream_nanos = Some(answered.latency_ns);
+    note.status = answered.head.status;
+    let set_cookie = set_cookie(party, ask.sticky, &answered.lease);
+    let relay = Relay { rules: &route.plan.response_headers, set_cookie, permit };
+    let passed = relay::relay(relay, request, answered, slot, outgoing, note).await;
+    *answer = passed.head;
+    if let Some((party, plan)) = &route.mirror
+        && policy::mirrored(plan.share, fastrand::u64(..))
+        && let Some(pieces) = slot.as_ref().and_then(|body| body.whole())
+    {
+        mirror::send(party, &out, request.length, pieces);
+    }
+    Ok(passed.after)
+}
+
+/// Tries endpoints till one answers, as often as the plan and the budget allow.
+async fn tries<'h, 'a>(
+    terms: &Terms<'h>,
+    request: &Request<'_>,
+    answer: &mut ResponseHead,
+    slot: &mut Slot<'a>,
+    outgoing: &mut Outgoing<'_>,
+    note: &mut Note,
+) -> Result<Answered<'h, Upload<'a>>, Refusal> {
+    let service = &terms.party.service;
+    let retry = &service.plan().retry;
+    let has_body = request.length != Length::Exact(0);
+    let mut hedge = service
+        .hedge_after()
+        .filter(|_| matches!(terms.method, Method::Get | Method::Head) && !has_body);
+    let mut tried = Tried::default();
+    let mut left = retry.attempts;
+    let mut lease = pick(terms, &tried)?;
+    loop {
+        tried.insert(lease.endpoint().key());
+        note.tries += 1;
+        let body = if has_body { slot.take() } else { None };
+        let head = std::mem::take(answer);
+        let tally = match hedge.take() {
+            Some(after) => hedged(terms, after, &mut tried, head, lease, note).await,
+            None => attempt(terms, head, body, lease, Some(outgoing)).await,
+        };
+        let (next, body) = match tally {
+            Ok(answered) => {
+                let again = left > 0
+                    && terms.idempotent
+                    && retry.on.statuses.contains(&answered.head.status)
+                    && answered.exchange.can_repeat();
+                match again.then(|| another(terms, &tried)).flatten() {
+                    Some(next) => (next, discard(answered)),
+                    None => return Ok(answered),
+                }
+            }
+            Err(tally) => {
+                let (next, body, failed) = blame(terms, tally, left, &tried);
+                match next {
+                    Some(next) => (next, body),
+                    None => {
+                        slot_back(slot, body);
+                        return Err(failed.into());
+                    }
+                }
+            }
+        };
+        slot_back(slot, body);
+        lease = next;
+        left -= 1;
+        request.thread.shard.retry(terms.party.id);
+    }
+}
+
+fn slot_back<'a>(slot: &mut Slot<'a>, body: Slot<'a>) {
+    if body.is_some() {
+        *slot = body;
+    }
+}
+
+/// Puts a failure to its endpoint's account, and says where the request may be tried next.
+fn blame<B: Body>(
+    terms: &Terms<'_>,
+    tally: Tally<B>,
+    left: u32,
+    tried: &Tried,
+) -> (Option<Lease>, Option<B>, Failed) {
+    let Tally { unsent, mut body, lease, failed } = tally;
+    let kind = kind(&failed);
+    if let Some(kind) = kind {
+        lease.finish(Outcome::Failed(kind), clock::now());
+    }
+    let on = &terms.party.service.plan().retry.on;
+    let again = left > 0
+        && (terms.idempotent || unsent)
+        && kind.is_some_and(|kind| repeats(on, kind))
+        && body.as_mut().is_none_or(Body::rewind);
+    (again.then(|| another(terms, tried)).flatten(), body, failed)
+}
+
+/// Sends the request to one endpoint and reads its answer's head, and its body if it is small.
+/// A kept connection that the endpoint closed meanwhile is no failure: a new one is tried.
+async fn attempt<'h, B: Body>(
+    terms: &Terms<'h>,
+    mut head: ResponseHead,
+    mut body: Option<B>,
+    lease: Lease,
+    mut interim: Option<&mut Outgoing<'_>>,
+) -> Result<Answered<'h, B>, Tally<B>> {
+    let started = clock::now();
+    let key = lease.endpoint().key();
+    let times = &terms.party.service.plan().timeout;
+    let mut kept = pool::take(key);
+    loop {
+        let conn = match kept.take() {
+            Some(conn) => conn,
+            None => match open(&lease, times.connect).await {
+                Ok(conn) => conn,
+                Err(failed) => return Err(Tally { unsent: true, body, lease, failed }),
+            },
+        };
+        let mut exchange = Exchange::new(conn, terms.out, body.take(), times.response, times.idle);
+        let failed = match read(terms, &mut exchange, &mut head, interim.as_deref_mut()).await {
+            Ok(held) => {
+                let latency_ns = clock::now().saturating_sub(started);
+                return Ok(Answered { exchange, head, held, lease, latency_ns });
+            }
+            Err(failed) => failed,
+        };
+        let unsent = exchange.nothing_sent();
+        let stale = exchange.is_reused()
+            && exchange.heard_nothing()
+            && matches!(failed, Failed::Closed | Failed::Broken(_))
+            && (terms.idempotent || unsent);
+        body = exchange.abandon();
+        if !stale || !body.as_mut().is_none_or(Body::rewind) {
+            return Err(Tally { unsent, body, lease, failed });
+        }
+    }
+}
+
+async fn open(lease: &Lease, limit: Duration) -> Result<Conn, Failed> {
+    match lease.endpoint().address() {
+        Some(address) => Conn::open(address, limit).await,
+        None => Err(Failed::Connect(io::Error::new(io::ErrorKind::NotFound, "its name has no address"))),
+    }
+}
+
+/// Reads heads up to the final one, passing interim ones on, and then the body if it is to be held.
+async fn read<B: Body>(
+    terms: &Terms<'_>,
+    exchange: &mut Exchange<'_, B>,
+    head: &mut ResponseHead,
+    mut interim: Option<&mut Outgoing<'_>>,
+) -> Result<Vec<Bytes>, Failed> {
+    loop {
+        exchange.head(head, terms.method).await?;
+        if head.status >= 200 || head.status == 101 {
+            break;
+        }
+        if let Some(outgoing) = interim.as_mut().filter(|o| o.version == Version::Http11) {
+            let mut out = Vec::with_capacity(128);
+            write::status_line(&mut out, head.status, head.reason());
+            head.fields.write_to(&mut out, |f| f.known.is_hop_by_hop());
+            out.extend_from_slice(b"\r\n");
+            // A client that is gone shows when the answer itself is sent.
+            let _ = outgoing.raw(&out).await;
+        }
+    }
+    let mut held = Vec::new();
+    if terms.hold && matches!(exchange.remaining(), Some(1..=HELD)) {
+        while let Some(piece) = exchange.piece().await? {
+            held.push(piece);
+        }
+    }
+    Ok(held)
+}
+
+/// The first try, and beside it a second one at another endpoint if it takes long; the first answer
+/// wins, and the other try is broken off.
+async fn hedged<'h, B: Body>(
+    terms: &Terms<'h>,
+    after: Duration,
+    tried: &mut Tried,
+    head: ResponseHead,
+    lease: Lease,
+    note: &mut Note,
+) -> Result<Answered<'h, B>, Tally<B>> {
+    let mut first = pin!(attempt(terms, head, None, lease, None));
+    let early = tokio::time::timeout(after, first.as_mut()).await;
+    if let Ok(result) = early {
+        return result;
+    }
+    let Some(lease) = another(terms, tried) else { return first.await };
+    tried.insert(lease.endpoint().key());
+    note.tries += 1;
+    note.hedged = true;
+    let mut second = pin!(attempt(terms, ResponseHead::default(), None, lease, None));
+    let (mut lost_first, mut lost_second) = (None, None);
+    std::future::poll_fn(|cx| {
+        for (racer, lost) in [(first.as_mut() as std::pin::Pin<&mut dyn Racer<'h, B>>, &mut lost_first), (second.as_mut(), &mut lost_second)] {
+            if lost.is_none()
+                && let Poll::Ready(result) = racer.poll(cx)
+            {
+                match result {
+                    Ok(answered) => return Poll::Ready(Ok(answered)),
+                    Err(tally) => *lost = Some(tally),
+                }
+            }
+        }
+        if lost_second.is_none() {
+            return Poll::Pending;
+        }
+        match lost_first.take() {
+            Some(tally) => Poll::Ready(Err(tally)),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+trait Racer<'h, B>: Future<Output = Result<Answered<'h, B>, Tally<B>>> + Send {}
+impl<'h, B, F: Future<Output = Result<Answered<'h, B>, Tally<B>>> + Send> Racer<'h, B> for F {}
+
+fn pick(terms: &Terms<'_>, tried: &Tried) -> Result<Lease, NoEndpoint> {
+    let Asking { hash, sticky } = terms.ask;
+    let ask = Ask { hash, sticky: sticky.filter(|key| !tried.contains(*key)), tried, random: fastrand::u64(..), now: clock::now() };
+    terms.party.service.pick(&ask)
+}
+
+/// An endpoint that wasn't tried yet, if there is one and the budget allows another try.
+fn another(terms: &Terms<'_>, tried: &Tried) -> Option<Lease> {
+    let lease = pick(terms, tried).ok()?;
+    let new = !tried.contains(lease.endpoint().key());
+    (new && terms.party.service.may_retry()).then_some(lease)
+}
+
+/// Gives an answer up for another endpoint's.
+fn discard<B: Body>(answered: Answered<'_, B>) -> Option<B> {
+    let Answered { exchange, head, lease, latency_ns, .. } = answered;
+    let key = lease.endpoint().key();
+    let now = clock::now();
+    lease.finish(Outcome::Answered { status: head.status, latency_ns }, now);
+    let mut body = exchange.release(key, now);
+    if let Some(body) = &mut body {
+        body.rewind();
+    }
+    body
+}
+
+/// Whose fault a failure is; none: the client's.
+pub(crate) fn kind(failed: &Failed) -> Option<FailKind> {
+    match failed {
+        Failed::Client(_) => None,
+        Failed::Connect(_) | Failed::ConnectTimeout => Some(FailKind::Connect),
+        Failed::Broken(_) | Failed::Closed => Some(FailKind::Reset),
+        Failed::Timeout => Some(FailKind::Timeout),
+        Failed::BadHead(_) | Failed::BadChunk(_) | Failed::Interim => Some(FailKind::BadAnswer),
+    }
+}
+
+/// Does the plan want this kind of failure tried again?
+fn repeats(on: &RetryOn, kind: FailKind) -> bool {
+    match kind {
+        FailKind::Connect | FailKind::Reset => on.connect,
+        FailKind::Timeout => on.statuses.contains(&504),
+        FailKind::BadAnswer => on.statuses.contains(&502),
+    }
+}
+
+/// What balancing `by` this hashes of a request; a request without it hashes its client.
+pub fn hash(by: Option<&HashBy>, head: &RequestHead, client: IpAddr) -> u64 {
+    let value = match by {
+        None => return 0,
+        Some(HashBy::Client) => None,
+        Some(HashBy::Header(name)) => head.fields.get_named(name.as_bytes()),
+        Some(HashBy::Cookie(name)) => headers::cookie(head, name),
+        Some(HashBy::Query(name)) => headers::query(head, name),
+        Some(HashBy::Path) => Some(head.path()),
+    };
+    match (value, client) {
+        (Some(value), _) => balance::hash(value),
+        (None, IpAddr::V4(ip)) => balance::hash(&ip.octets()),
+        (None, IpAddr::V6(ip)) => balance::hash(&ip.octets()),
+    }
+}
+
+/// The key of the endpoint that the client's cookie names, if the service is sticky.
+pub fn sticky_key(plan: &Service, head: &RequestHead) -> Option<u64> {
+    headers::cookie(head, &plan.sticky.as_ref()?.cookie).and_then(sticky::key)
+}
+
+/// The `Set-Cookie` that brings a client back, if it isn't already told so.
+fn set_cookie(party: &Party, held: Option<u64>, lease: &Lease) -> Option<String> {
+    let plan = party.service.plan().sticky.as_ref()?;
+    let key = lease.endpoint().key();
+    let cookie = || format!("{}={}; Path=/; HttpOnly; SameSite=Lax", plan.cookie, sticky::value(key));
+    (held != Some(key)).then(cookie)
+}

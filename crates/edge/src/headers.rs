@@ -1,0 +1,202 @@
+//! Which fields go on: to an endpoint, and back to the client.
+
+use std::net::IpAddr;
+
+use config::plan::HeaderRules;
+use wire::head::Version;
+use wire::{Fields, Known, Length, RequestHead, ResponseHead, token, write};
+
+/// How this program names itself to both sides (RFC 9110 §7.6.3).
+const VIA: &[u8] = b"1.1 nearside";
+
+/// What is known of a client beyond its request.
+pub(crate) struct Client<'a> {
+    /// Its address as text.
+    pub(crate) address: &'a str,
+    /// Its `X-Forwarded-*` and `X-Request-Id` are believed.
+    pub(crate) trusted: bool,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+}
+
+/// The names that a message's `Connection` fields nominate (RFC 9110 §7.6.1), without those that
+/// are hop-by-hop anyway. `Host` can't be nominated away.
+#[derive(Default)]
+struct Nominated(Vec<Vec<u8>>);
+
+impl Nominated {
+    fn of(fields: &Fields) -> Nominated {
+        let mut names = Vec::new();
+        for name in fields.all(Known::Connection).flat_map(token::list) {
+            let plain = matches!(Known::of(name), known if known.is_hop_by_hop() || known == Known::Host);
+            if !plain && !name.eq_ignore_ascii_case(b"close") && names.len() < 32 {
+                names.push(name.to_vec());
+            }
+        }
+        Nominated(names)
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|n| n.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The protocol that a request asks to change to, if it may (RFC 9110 §7.8). `h2c` never goes on: what
+/// follows it would pass every rule of this node unseen.
+pub(crate) fn upgrade<'h>(head: &'h RequestHead, length: Length) -> Option<&'h [u8]> {
+    let wanted = head.version == Version::Http11
+        && length == Length::Exact(0)
+        && head.fields.has_member(Known::Connection, b"upgrade");
+    let protocol = wanted.then(|| head.fields.get(Known::Upgrade)).flatten()?;
+    let plain = !token::list(protocol).any(|p| p.len() >= 2 && p[..2].eq_ignore_ascii_case(b"h2"));
+    plain.then_some(protocol)
+}
+
+/// The request id: a trusted peer's, or a new one made of `random`.
+pub(crate) fn request_id(head: &RequestHead, client: &Client<'_>, random: u128) -> String {
+    let given = client.trusted.then(|| head.fields.get(Known::XRequestId)).flatten();
+    match given.map(std::str::from_utf8) {
+        Some(Ok(id)) if !id.is_empty() && id.len() <= 128 => id.to_owned(),
+        _ => hex(random),
+    }
+}
+
+fn hex(n: u128) -> String {
+    let digit = |i: u32| char::from(b"0123456789abcdef"[(n >> (i * 4) & 0xf) as usize]);
+    (0..32).rev().map(digit).collect()
+}
+
+/// Writes the head of the request to an endpoint.
+pub(crate) fn request(
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    client: &Client<'_>,
+    length: Length,
+    request_id: &str,
+    service: &str,
+) {
+    out.extend_from_slice(head.method_text());
+    out.push(b' ');
+    out.extend_from_slice(head.path_and_query());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let host = match head.authority() {
+        [] => service.as_bytes(),
+        authority => authority,
+    };
+    write::field(out, b"Host", host);
+    let fields = &head.fields;
+    let nominated = Nominated::of(fields);
+    let trusted = client.trusted;
+    fields.write_to(out, |f| match f.known {
+        Known::Other => !nominated.0.is_empty() && nominated.has(f.name),
+        Known::Host | Known::XForwardedFor | Known::Via | Known::XRequestId => true,
+        Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::Forwarded => !trusted,
+        known => known.is_hop_by_hop() || (!nominated.0.is_empty() && nominated.has(f.name)),
+    });
+    list(out, b"X-Forwarded-For", fields.all(Known::XForwardedFor).filter(|_| trusted), client.address.as_bytes());
+    if !trusted || fields.get(Known::XForwardedProto).is_none() {
+        write::field(out, b"X-Forwarded-Proto", client.scheme.as_bytes());
+    }
+    if !trusted || fields.get(Known::XForwardedHost).is_none() {
+        write::field(out, b"X-Forwarded-Host", host);
+    }
+    list(out, b"Via", fields.all(Known::Via), VIA);
+    write::field(out, b"X-Request-Id", request_id.as_bytes());
+    if let Some(protocol) = upgrade(head, length) {
+        write::field(out, b"Connection", b"Upgrade");
+        write::field(out, b"Upgrade", protocol);
+    } else if fields.has_member(Known::Te, b"trailers") {
+        out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
+    }
+    // A body that is there, even an empty one, is told of; a GET without one says nothing.
+    if length != Length::Exact(0) || fields.get(Known::ContentLength).is_some() {
+        write::length(out, length);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Begins or continues a trace (W3C Trace Context): an absent or broken `traceparent` is replaced.
+pub(crate) fn trace(fields: &mut Fields, random: u128) {
+    let whole = |v: &[u8]| {
+        v.len() >= 55 && v[2] == b'-' && v[35] == b'-' && v[52] == b'-' && !v.starts_with(b"ff")
+    };
+    if !fields.get(Known::Traceparent).is_some_and(whole) {
+        let trace = random | 1; // all zeros would be invalid
+        let span = (random >> 64) as u64 | 1;
+        fields.remove(Known::Traceparent);
+        fields.push(b"traceparent", format!("00-{}-{span:016x}-01", hex(trace)).as_bytes());
+    }
+}
+
+/// One field whose value is a list: what was there, then `last`.
+fn list<'a>(out: &mut Vec<u8>, name: &[u8], before: impl Iterator<Item = &'a [u8]>, last: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    for value in before.filter(|v| !v.is_empty()) {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+    }
+    out.extend_from_slice(last);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the status line and the fields of an endpoint's answer for the client, but not what
+/// [`crate::outgoing::Outgoing::end_head`] adds. `keep_length`: the answer has no body, and its
+/// `Content-Length` tells of another one (HEAD, 304).
+pub(crate) fn answer(out: &mut Vec<u8>, head: &ResponseHead, request_id: &str, keep_length: bool) {
+    write::status_line(out, head.status, head.reason());
+    let nominated = Nominated::of(&head.fields);
+    let mut lengths = 0;
+    head.fields.write_to(out, |f| match f.known {
+        Known::ContentLength => {
+            lengths += 1;
+            !keep_length || lengths > 1
+        }
+        Known::Via | Known::XRequestId => true,
+        Known::Other => !nominated.0.is_empty() && nominated.has(f.name),
+        known => known.is_hop_by_hop() || (!nominated.0.is_empty() && nominated.has(f.name)),
+    });
+    list(out, b"Via", head.fields.all(Known::Via), VIA);
+    write::field(out, b"X-Request-Id", request_id.as_bytes());
+}
+
+/// Applies a route's rules: removals, then `set`, then `add`.
+pub(crate) fn apply(rules: &HeaderRules, fields: &mut Fields) {
+    for name in &rules.remove {
+        fields.remove_named(name.as_bytes());
+    }
+    for (name, value) in &rules.set {
+        fields.set(name.as_bytes(), value.as_bytes());
+    }
+    for (name, value) in &rules.add {
+        fields.push(name.as_bytes(), value.as_bytes());
+    }
+}
+
+/// The value of a cookie in a request (RFC 6265 §4.2.1).
+pub(crate) fn cookie<'h>(head: &'h RequestHead, name: &str) -> Option<&'h [u8]> {
+    head.fields.all(Known::Cookie).flat_map(|v| v.split(|&b| b == b';')).find_map(|pair| {
+        let pair = token::trim(pair);
+        pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+    })
+}
+
+/// The value of a query parameter, as sent.
+pub(crate) fn query<'h>(head: &'h RequestHead, name: &str) -> Option<&'h [u8]> {
+    head.query()?.split(|&b| b == b'&').find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+}
+
+/// The client behind a trusted peer: the last address in `X-Forwarded-For` that `is_trusted` doesn't
+/// know; else the peer's own.
+pub(crate) fn client_address(head: &RequestHead, peer: IpAddr, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let values: Vec<&[u8]> = head.fields.all(Known::XForwardedFor).flat_map(token::list).collect();
+    let mut client = peer;
+    for value in values.into_iter().rev() {
+        let Some(address) = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()) else { break };
+        client = address;
+        if !is_trusted(address) {
+            break;
+        }
+    }
+    client
+}

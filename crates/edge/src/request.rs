@@ -1,0 +1,308 @@
+//! The way of a request: this file owns every branch of it, and the others each do one step.
+//!
+//! `limits → route → [respond | redirect | forward: admit → pick → send → retry/hedge → relay] → account`
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use config::plan::{Action, Redirect, Respond, Route};
+use upstream::clock;
+use wire::{Known, Length, Method, RequestHead, ResponseHead, Version, framing};
+
+use crate::forward;
+use crate::headers::{self, Client};
+use crate::incoming::Incoming;
+use crate::live::{Live, LiveRoute, Party};
+use crate::log::Record;
+use crate::outgoing::Outgoing;
+use crate::policy;
+use crate::replay::Replay;
+use crate::respond::{self, Refusal};
+use crate::route::{Ask, Found};
+use crate::serve::{Peer, Scratch};
+use crate::shared::{Phase, Thread};
+use crate::stats::Sample;
+use crate::template;
+use crate::tunnel::Tunnel;
+
+/// What becomes of the client's connection.
+pub(crate) enum After {
+    Keep,
+    Close,
+    /// The answer is not whole, and the client must see that it isn't.
+    Abort,
+    Tunnel(Box<Tunnel>),
+}
+
+/// The request's body; empty while an exchange has it.
+pub(crate) type Slot<'a> = Option<Upload<'a>>;
+
+/// A request's body on its way to an endpoint.
+pub(crate) type Upload<'a> = Replay<Incoming<'a>>;
+
+/// One request under way: what every step may look at.
+pub(crate) struct Request<'a> {
+    pub(crate) thread: &'a Arc<Thread>,
+    pub(crate) head: &'a mut RequestHead,
+    pub(crate) length: Length,
+    pub(crate) address: IpAddr,
+    pub(crate) client: Client<'a>,
+    pub(crate) id: String,
+    /// Nanoseconds of [`clock`].
+    pub(crate) started: u64,
+}
+
+/// What is told of a request when it has ended.
+#[derive(Default)]
+pub(crate) struct Note {
+    pub(crate) party: Option<Party>,
+    pub(crate) endpoint: Option<Arc<str>>,
+    pub(crate) status: u16,
+    pub(crate) upstream_nanos: Option<u64>,
+    pub(crate) tries: u32,
+    pub(crate) hedged: bool,
+    pub(crate) aborted: bool,
+}
+
+/// Answers one request, whatever comes: nothing returns without an answer, a tunnel, or a
+/// connection that visibly breaks.
+pub(crate) async fn answer(
+    thread: &Arc<Thread>,
+    peer: &Peer,
+    scratch: &mut Scratch,
+    length: Length,
+    incoming: Incoming<'_>,
+    outgoing: &mut Outgoing<'_>,
+) -> After {
+    let live = thread.live();
+    let trusts = |ip| peer.door.trust.iter().any(|range| range.contains(ip));
+    let (address, text);
+    let client = if peer.trusted {
+        address = headers::client_address(&scratch.head, peer.address, trusts);
+        text = peer.text.as_str();
+        Client { address: text, trusted: true, scheme: "http" }
+    } else {
+        address = peer.address;
+        Client { address: &peer.text, trusted: false, scheme: "http" }
+    };
+    let id = headers::request_id(&scratch.head, &client, fastrand::u128(..));
+    let mut request =
+        Request { thread, head: &mut scratch.head, length, address, client, id, started: clock::now() };
+    let mut note = Note::default();
+    let mut slot = Some(Replay::new(incoming));
+    outgoing.close |= thread.shared.phase() != Phase::Running;
+    let found = find(&live, &request);
+    let route = found.as_ref().ok().map(|&at| &live.routes[at]);
+    let done = match found {
+        Ok(at) => {
+            let route = &live.routes[at];
+            act(route, &mut request, &mut scratch.answer, &mut slot, outgoing, &mut note).await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    let after = match done {
+        Ok(after) => after,
+        Err(refusal) => refuse(&request, &refusal, &mut scratch.answer, &slot, outgoing, &mut note).await,
+    };
+    account(&request, route, &note, &slot, outgoing);
+    match (after, &mut slot) {
+        (After::Keep, _) if outgoing.close => After::Close,
+        (After::Keep, Some(body)) if !body.inner.is_done() => {
+            if body.inner.drain().await { After::Keep } else { After::Close }
+        }
+        (after, _) => after,
+    }
+}
+
+/// Which route of the plan answers; its index.
+fn find(live: &Live, request: &Request<'_>) -> Result<usize, Refusal> {
+    framing::expects_continue(request.head)?;
+    if let Length::Exact(n) = request.length
+        && n > live.plan.limits.body
+    {
+        return Err(Refusal::body_too_large(live.plan.limits.body));
+    }
+    let head = &*request.head;
+    let host = wire::target::host(head.authority()).unwrap_or_default();
+    let lower;
+    let host = if host.iter().any(u8::is_ascii_uppercase) {
+        lower = host.to_ascii_lowercase();
+        &lower
+    } else {
+        host
+    };
+    let header = |name: &str| head.fields.get_named(name.as_bytes());
+    let ask = Ask { host, path: head.path(), method: head.method_text(), header: &header };
+    match live.router.find(&ask) {
+        Found::Route(index) => Ok(index),
+        Found::OtherMethods(allowed) => Err(Refusal::other_methods(&allowed)),
+        Found::None => Err(Refusal::no_route()),
+    }
+}
+
+/// Does what the route says.
+async fn act(
+    route: &LiveRoute,
+    request: &mut Request<'_>,
+    answer: &mut ResponseHead,
+    slot: &mut Slot<'_>,
+    outgoing: &mut Outgoing<'_>,
+    note: &mut Note,
+) -> Result<After, Refusal> {
+    match &route.plan.action {
+        Action::Forward(_) => {
+            headers::apply(&route.plan.request_headers, &mut request.head.fields);
+            headers::trace(&mut request.head.fields, fastrand::u128(..));
+            let party = policy::split(&route.to, fastrand::u64(..)).ok_or_else(Refusal::no_route)?;
+            note.party = Some(party.clone());
+            forward::forward(route, party, request, answer, slot, outgoing, note).await
+        }
+        Action::Redirect(redirect) => {
+            begin_redirect(redirect, &route.plan, request.head, answer)?;
+            Ok(own_answer(&route.plan, request, answer, b"", slot, outgoing, note).await)
+        }
+        Action::Respond(Respond { status, body: text, content_type }) => {
+            answer.start(*status);
+            if !text.is_empty() {
+                answer.fields.push(b"content-type", content_type.as_bytes());
+            }
+            Ok(own_answer(&route.plan, request, answer, text.as_bytes(), slot, outgoing, note).await)
+        }
+    }
+}
+
+fn begin_redirect(
+    redirect: &Redirect,
+    route: &Route,
+    head: &RequestHead,
+    answer: &mut ResponseHead,
+) -> Result<(), Refusal> {
+    let values = template::Values {
+        host: wire::target::host(head.authority()).unwrap_or_default(),
+        path: head.path(),
+        query: head.query().unwrap_or_default(),
+        rest: template::rest(&route.path, head.path()),
+    };
+    let Some(to) = template::fill(&redirect.to, &values) else {
+        return Err(Refusal::new(400, None, "no safe redirect can be made of this host and path"));
+    };
+    answer.start(redirect.status);
+    answer.fields.push(b"location", to.as_bytes());
+    Ok(())
+}
+
+/// Sends an answer that the route itself holds.
+async fn own_answer(
+    route: &Route,
+    request: &Request<'_>,
+    answer: &mut ResponseHead,
+    body: &[u8],
+    slot: &Slot<'_>,
+    outgoing: &mut Outgoing<'_>,
+    note: &mut Note,
+) -> After {
+    headers::apply(&route.response_headers, &mut answer.fields);
+    send_own(request, answer, body, slot, outgoing, note).await
+}
+
+/// Tells the client why it gets no other answer.
+async fn refuse(
+    request: &Request<'_>,
+    refusal: &Refusal,
+    answer: &mut ResponseHead,
+    slot: &Slot<'_>,
+    outgoing: &mut Outgoing<'_>,
+    note: &mut Note,
+) -> After {
+    if let Some(why) = refusal.why {
+        request.thread.shard.refused(why);
+    }
+    note.status = refusal.status;
+    if outgoing.begun || refusal.mute {
+        note.aborted = true;
+        return After::Abort;
+    }
+    outgoing.close |= refusal.close;
+    let mut text = Vec::new();
+    respond::refusal(refusal, &request.id, respond::wants_page(request.head), answer, &mut text);
+    send_own(request, answer, &text, slot, outgoing, note).await
+}
+
+async fn send_own(
+    request: &Request<'_>,
+    answer: &ResponseHead,
+    body: &[u8],
+    slot: &Slot<'_>,
+    outgoing: &mut Outgoing<'_>,
+    note: &mut Note,
+) -> After {
+    note.status = answer.status;
+    outgoing.close |= !is_small(slot);
+    let mut out = Vec::with_capacity(512 + body.len());
+    headers::answer(&mut out, answer, &request.id, false);
+    let bodiless = matches!(answer.status, 204 | 304);
+    outgoing.end_head(&mut out, (!bodiless).then_some(Length::Exact(body.len() as u64)));
+    if outgoing.method != Method::Head && !bodiless {
+        out.extend_from_slice(body);
+        outgoing.body_bytes += body.len() as u64;
+    }
+    match outgoing.send(&out, b"", |_| {}).await {
+        Ok(()) => After::Keep,
+        Err(_) => {
+            note.aborted = true;
+            After::Close
+        }
+    }
+}
+
+/// Counts the request, and writes its line if lines are written.
+fn account(
+    request: &Request<'_>,
+    route: Option<&LiveRoute>,
+    note: &Note,
+    slot: &Slot<'_>,
+    outgoing: &Outgoing<'_>,
+) {
+    let thread = request.thread;
+    let nanos = clock::now().saturating_sub(request.started);
+    thread.shard.request(&Sample {
+        route: route.map(|r| r.id),
+        service: note.party.as_ref().map(|p| p.id),
+        status: note.status,
+        nanos,
+        upstream_nanos: note.upstream_nanos,
+        bytes_in: slot.as_ref().map_or(0, |body| body.inner.taken),
+        bytes_out: outgoing.body_bytes,
+    });
+    if !thread.logs() {
+        return;
+    }
+    let duration = Duration::from_nanos(nanos);
+    let head = &*request.head;
+    thread.log(&Record {
+        at: SystemTime::now().checked_sub(duration).unwrap_or(SystemTime::UNIX_EPOCH),
+        peer: request.address,
+        method: head.method_text(),
+        target: head.target(),
+        version: if head.version == Version::Http10 { "HTTP/1.0" } else { "HTTP/1.1" },
+        host: head.authority(),
+        status: note.status,
+        bytes_out: outgoing.body_bytes,
+        duration,
+        upstream: note.upstream_nanos.map(Duration::from_nanos),
+        route: route.map(|r| &*r.plan.name),
+        service: note.party.as_ref().map(|p| &**p.service.name()),
+        endpoint: note.endpoint.as_deref(),
+        request_id: &request.id,
+        user_agent: head.fields.get(Known::UserAgent),
+        referer: head.fields.get(Known::Referer),
+        tries: note.tries,
+        aborted: note.aborted,
+    });
+}
+
+/// Can the connection be kept although some of the request's body is unread?
+pub(crate) fn is_small(slot: &Slot<'_>) -> bool {
+    slot.as_ref().is_some_and(|body| body.inner.is_small())
+}

@@ -1,0 +1,7 @@
+//! What `nearside` does, seen from outside: the real program, real sockets, real signals.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets the unexpected fails.
+#![allow(dead_code)] // Support is for all tests of this crate, whichever of them there are.
+
+mod cli;
+mod support;

@@ -1,0 +1,67 @@
+//! A node on its way out: nothing under way is cut short, and it ends all the same.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use edge::Phase;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::start::Inner;
+use crate::tell::say;
+
+/// How long what is under way may take to finish.
+const FINISH: Duration = Duration::from_secs(30);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long the access log may take to be written.
+const LOG: Duration = Duration::from_secs(2);
+
+/// How the doors are closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doors {
+    /// After the grace: whoever balances over this node first sees that it isn't ready.
+    AfterGrace,
+    /// At once: another process accepts on the same sockets. Kept connections have the grace to send
+    /// one more request, whose answer asks them to connect anew.
+    AtOnce,
+}
+
+/// Leaves. Returns when nothing is under way any more, or [`FINISH`] after the doors closed.
+pub(crate) async fn leave(inner: &Inner, grace: Duration, doors: Doors) {
+    inner.shared.advance(Phase::Leaving);
+    if doors == Doors::AtOnce {
+        inner.changing().doors.close();
+    }
+    let over = Instant::now() + grace;
+    while Instant::now() < over && (doors == Doors::AfterGrace || connections(inner) > 0) {
+        sleep(LOOK.min(grace)).await;
+    }
+    inner.changing().doors.close();
+    inner.shared.advance(Phase::Closing);
+    let finished = timeout(FINISH, async {
+        while connections(inner) > 0 {
+            sleep(LOOK).await;
+        }
+    });
+    if finished.await.is_err() {
+        let left = inner.shared.under_way.load(Ordering::Relaxed);
+        say(&format!("{left} requests and tunnels were still under way after {} s", FINISH.as_secs()));
+    }
+}
+
+fn connections(inner: &Inner) -> u32 {
+    inner.shared.connections.load(Ordering::Relaxed)
+}
+
+/// Writes what the access log still has.
+pub(crate) fn finish_log(inner: &Inner) {
+    for thread in &inner.threads {
+        thread.thread.flush_log();
+        thread.thread.log_to(None);
+    }
+    if let Some(log) = inner.changing().log.take()
+        && !log.close(LOG)
+    {
+        say("the access log's last lines could not be written");
+    }
+}

@@ -1,0 +1,221 @@
+//! The load: `wrk` with 32 connections, and what it and the system say afterwards.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use super::process::{Running, busy, ended_children};
+use super::{Ground, LOAD_CORE, PROXY_CORE, median};
+use crate::failure::{Failure, Outcome, While};
+
+/// A measurement during which others had more of the cores than this is repeated.
+const DISTURBED: f64 = 0.02;
+const TRIES: usize = 3;
+/// How long pools and caches are filled before a measurement.
+const WARM_UP_SECONDS: u32 = 1;
+const ANSWER_TIME: Duration = Duration::from_secs(5);
+
+/// What a proxy did under load.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// CPU time of the proxy for each request, in microseconds.
+    pub cpu: f64,
+    /// Requests a second.
+    pub rate: f64,
+    /// The latency that half of the requests stay under, in microseconds.
+    pub p50: f64,
+    /// The latency that 99 % of the requests stay under, in microseconds.
+    pub p99: f64,
+    /// Requests that failed: not 2xx, or none at all.
+    pub failed: f64,
+    /// The share of both cores that other processes had, from 0 to 1. They make it dearer: they push
+    /// the proxy out of its caches, and a slow load wakes it for every single request.
+    pub disturbed: f64,
+}
+
+impl Sample {
+    /// The median of each number; failures are added.
+    pub fn median_of(samples: &[Self]) -> Self {
+        let middle = |field: fn(&Self) -> f64| median(samples.iter().map(field));
+        Self {
+            cpu: middle(|sample| sample.cpu),
+            rate: middle(|sample| sample.rate),
+            p50: middle(|sample| sample.p50),
+            p99: middle(|sample| sample.p99),
+            failed: samples.iter().map(|sample| sample.failed).sum(),
+            disturbed: middle(|sample| sample.disturbed),
+        }
+    }
+}
+
+/// Warms the proxy up and loads it for the time asked for with requests for `path` of `host`; the least
+/// disturbed of a few tries counts.
+pub fn load(ground: &Ground, proxy: &Running, host: &str, path: &str) -> Outcome<Sample> {
+    let url = format!("http://127.0.0.1:{}{path}", proxy.port());
+    wrk(&url, host, WARM_UP_SECONDS)?;
+    let mut best = measure(ground, proxy, host, &url)?;
+    for _ in 1..TRIES {
+        if best.disturbed <= DISTURBED {
+            break;
+        }
+        let again = measure(ground, proxy, host, &url)?;
+        if again.disturbed < best.disturbed {
+            best = again;
+        }
+    }
+    Ok(best)
+}
+
+fn measure(ground: &Ground, proxy: &Running, host: &str, url: &str) -> Outcome<Sample> {
+    let seconds = ground.options.seconds;
+    // Of each core's time: all of it, and what the bench itself took beside the proxy.
+    let all = || busy(LOAD_CORE) + busy(PROXY_CORE);
+    let ours = || ground.origin.cpu() + ended_children();
+    let (used_before, all_before, ours_before) = (proxy.cpu(), all(), ours());
+    let said = wrk(url, host, seconds)?;
+    let used = proxy.cpu().saturating_sub(used_before);
+    let ours = ours().saturating_sub(ours_before) + used;
+    let others = all().saturating_sub(all_before).saturating_sub(ours);
+    let disturbed = others.as_secs_f64() / f64::from(2 * seconds);
+    let strange = || Failure::Unmet(format!("wrk said something unexpected:\n{said}"));
+    parse(&said, used, disturbed).ok_or_else(strange)
+}
+
+fn wrk(url: &str, host: &str, seconds: u32) -> Outcome<String> {
+    let output = Command::new("taskset")
+        .args(["-c", LOAD_CORE, "wrk", "-t1", "-c32", "--latency"])
+        .args([
+            "-H",
+            &format!("Host: {host}"),
+            &format!("-d{seconds}s"),
+            url,
+        ])
+        .output()
+        .while_doing("starting wrk")?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn parse(said: &str, used: Duration, disturbed: f64) -> Option<Sample> {
+    let after = |start: &str| {
+        said.lines()
+            .find_map(|line| line.trim().strip_prefix(start))
+            .map(str::trim)
+    };
+    let requests: f64 = said
+        .lines()
+        .find_map(|line| line.trim().split_once(" requests in "))?
+        .0
+        .parse()
+        .ok()?;
+    let refused: f64 =
+        after("Non-2xx or 3xx responses:").map_or(Some(0.0), |count| count.parse().ok())?;
+    let broken: f64 = after("Socket errors:").map_or(0.0, |errors| {
+        let counts = errors
+            .split(", ")
+            .filter_map(|error| error.rsplit(' ').next()?.parse::<f64>().ok());
+        counts.sum()
+    });
+    Some(Sample {
+        cpu: used.as_secs_f64() * 1e6 / requests,
+        rate: after("Requests/sec:")?.parse().ok()?,
+        p50: microseconds(after("50%")?)?,
+        p99: microseconds(after("99%")?)?,
+        failed: refused + broken,
+        disturbed,
+    })
+}
+
+/// A time as wrk writes it: `812.00us`, `1.20ms`, `3.45s`.
+fn microseconds(text: &str) -> Option<f64> {
+    let units = [("us", 1.0), ("ms", 1e3), ("s", 1e6), ("m", 6e7)];
+    let (number, factor) = units
+        .iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
+    Some(number.parse::<f64>().ok()? * factor)
+}
+
+/// Asks once, and sees that the answer is a 200 of the right length.
+pub fn check_answer(port: u16, host: &str, path: &str, length: usize) -> Outcome<()> {
+    let asking = || format!("asking port {port} for {path}");
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).while_doing(asking())?;
+    stream
+        .set_read_timeout(Some(ANSWER_TIME))
+        .while_doing(asking())?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    stream.write_all(request.as_bytes()).while_doing(asking())?;
+    let mut answer = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    while whole_length(&answer, length).is_none_or(|whole| answer.len() < whole) {
+        let read = stream.read(&mut buffer).while_doing(asking())?;
+        if read == 0 {
+            break;
+        }
+        answer.extend_from_slice(&buffer[..read]);
+    }
+    if answer.starts_with(b"HTTP/1.1 200") && whole_length(&answer, length) == Some(answer.len()) {
+        return Ok(());
+    }
+    let head = String::from_utf8_lossy(&answer[..answer.len().min(500)]).into_owned();
+    Err(Failure::Unmet(format!(
+        "{}: not the answer of {length} bytes but:\n{head}",
+        asking()
+    )))
+}
+
+/// Bytes of a head that is there, and of the body after it.
+fn whole_length(answer: &[u8], body: usize) -> Option<usize> {
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(head + 4 + body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAID: &str = "\
+Running 5s test @ http://127.0.0.1:8000/1k
+  1 threads and 32 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency   645.11us  120.00us   4.00ms   90.00%
+  Latency Distribution
+     50%  629.00us
+     75%  700.00us
+     90%  812.00us
+     99%    1.20ms
+  100000 requests in 5.00s, 120.00MB read
+  Socket errors: connect 0, read 1, write 0, timeout 2
+  Non-2xx or 3xx responses: 4
+Requests/sec:  20000.50
+Transfer/sec:     24.00MB
+";
+
+    #[test]
+    fn what_wrk_says_is_read() {
+        let sample = parse(SAID, Duration::from_secs(1), 0.5).unwrap();
+        let expected = Sample {
+            cpu: 10.0,
+            rate: 20000.5,
+            p50: 629.0,
+            p99: 1200.0,
+            failed: 7.0,
+            disturbed: 0.5,
+        };
+        assert_eq!(sample, expected);
+        assert_eq!(parse("unable to connect", Duration::ZERO, 0.0), None);
+    }
+
+    #[test]
+    fn medians_are_taken_of_each_number_and_failures_are_kept() {
+        let sample = |cpu, failed| Sample {
+            cpu,
+            rate: 1.0,
+            p50: 1.0,
+            p99: 1.0,
+            failed,
+            disturbed: 0.0,
+        };
+        let median = Sample::median_of(&[sample(9.0, 0.0), sample(1.0, 2.0), sample(2.0, 1.0)]);
+        assert_eq!((median.cpu, median.failed), (2.0, 3.0));
+    }
+}

@@ -1,0 +1,281 @@
+//! `cargo xtask bench`: what nearside costs beside its peers, in one run on one machine.
+//!
+//! The cost is CPU time for each request, user and system, of a proxy's processes: unlike
+//! throughput it does not depend on what else the machine could do. Origin and load generator have
+//! one core, the proxy another; the proxies take turns, in a new order each round, and the median
+//! counts. Nothing is asserted: a number on a busy machine is not a reason to fail.
+
+mod idle;
+mod load;
+mod peer;
+mod process;
+mod proxy;
+mod report;
+mod routes;
+mod svg;
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::failure::{Failure, Outcome, While};
+use crate::step::{command_step, step};
+use crate::{number, tools};
+use peer::Peer;
+use process::Running;
+
+/// The core of the origin, the load generator and the clients.
+const LOAD_CORE: &str = "0";
+/// The core of the proxy alone.
+const PROXY_CORE: &str = "1";
+
+/// Sections of the report: what `bench` can measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Proxy,
+    Routes,
+    Idle,
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Options {
+    parts: Vec<Part>,
+    rounds: usize,
+    seconds: u32,
+    peers: Vec<Peer>,
+    write: bool,
+}
+
+/// Where a bench stands: its folders and the origin that all proxies ask.
+struct Ground {
+    /// Configurations and logs of this run.
+    folder: PathBuf,
+    /// Release builds of nearside and of this program.
+    programs: PathBuf,
+    /// Who answers.
+    origin: Running,
+    options: Options,
+}
+
+/// Measures what the options name, prints it, and writes `docs/benchmarks.md`.
+pub fn run(arguments: &[&str]) -> Outcome<()> {
+    let options = parse(arguments)?;
+    tools::provide(tools::FOR_BENCHES)?;
+    raise_open_files()?;
+    let programs = build(&options)?;
+    let folder = programs.with_file_name("bench");
+    fs::create_dir_all(&folder).while_doing(format!("making {}", folder.display()))?;
+    let port = free_port()?;
+    let program = programs.join("xtask");
+    let line = [
+        program.to_string_lossy().into_owned(),
+        "origin".into(),
+        port.to_string(),
+    ];
+    let log = folder.join("origin.log");
+    let origin = Running::start(LOAD_CORE, &line, &log, port)?;
+    let ground = Ground {
+        folder,
+        programs,
+        origin,
+        options,
+    };
+    measure(&ground)
+}
+
+fn measure(ground: &Ground) -> Outcome<()> {
+    let mut report = report::Report::default();
+    for part in &ground.options.parts {
+        match part {
+            Part::Proxy => {
+                let rows = step("bench proxy", || proxy::measure(ground))?;
+                report.section("Proxied answers", &proxy::section(&rows));
+                report.picture = Some(svg::bars(&rows));
+            }
+            Part::Routes => {
+                report.section(
+                    "Many routes",
+                    &step("bench routes", || routes::measure(ground))?,
+                );
+            }
+            Part::Idle => {
+                report.section(
+                    "Idle connections",
+                    &step("bench idle", || idle::measure(ground))?,
+                );
+            }
+        }
+    }
+    println!("\n{}", report.text());
+    if ground.options.write {
+        report.write(&ground.options)
+    } else {
+        Ok(())
+    }
+}
+
+fn parse(arguments: &[&str]) -> Outcome<Options> {
+    let all = vec![Part::Proxy, Part::Routes, Part::Idle];
+    let mut options = Options {
+        parts: Vec::new(),
+        rounds: 3,
+        seconds: 5,
+        peers: Vec::new(),
+        write: true,
+    };
+    let mut rest = arguments.iter().copied();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().ok_or_else(|| wrong(argument));
+        match argument {
+            "proxy" => options.parts.push(Part::Proxy),
+            "routes" => options.parts.push(Part::Routes),
+            "idle" => options.parts.push(Part::Idle),
+            "all" => options.parts.clone_from(&all),
+            "--rounds" => options.rounds = number::<usize>(value()?)?.clamp(1, 99),
+            "--seconds" => options.seconds = number::<u32>(value()?)?.clamp(1, 600),
+            "--peer" => options
+                .peers
+                .push(Peer::named(value()?).ok_or_else(|| wrong(argument))?),
+            "--print" => options.write = false,
+            _ => return Err(wrong(argument)),
+        }
+    }
+    if options.parts.is_empty() {
+        options.parts = all;
+    }
+    if options.peers.is_empty() {
+        options.peers = Peer::ALL.to_vec();
+    }
+    // A table without its peers would replace one that has them.
+    options.write &= Peer::ALL.iter().all(|peer| options.peers.contains(peer));
+    Ok(options)
+}
+
+fn wrong(argument: &str) -> Failure {
+    Failure::Usage(format!(
+        "bench: `{argument}` is not understood here; see `cargo xtask help`"
+    ))
+}
+
+/// Builds in release what will run, and says in which folder it lies.
+fn build(options: &Options) -> Outcome<PathBuf> {
+    let own = std::env::current_exe().while_doing("asking for this program's own path")?;
+    let target = own
+        .parent()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("target"));
+    let target_folder = target.to_string_lossy();
+    let mut line = vec![
+        "cargo",
+        "build",
+        "--release",
+        "--locked",
+        "--target-dir",
+        &target_folder,
+    ];
+    line.extend(["--package", "xtask"]);
+    if options.peers.contains(&Peer::Nearside) {
+        line.extend(["--package", "nearside"]);
+    }
+    command_step(&line)?;
+    Ok(target.join("release"))
+}
+
+/// Lets this process and all it starts open as many files as the system allows.
+fn raise_open_files() -> Outcome<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let done = setrlimit(Resource::Nofile, raised).map_err(std::io::Error::from);
+    done.while_doing("raising the limit of open files")
+}
+
+/// A port of loopback that nobody listens on.
+fn free_port() -> Outcome<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0");
+    let address = listener.and_then(|listener| listener.local_addr());
+    Ok(address.while_doing("looking for a free port")?.port())
+}
+
+impl Ground {
+    /// Starts a peer with its plain configuration: everything goes to the origin.
+    fn start(&self, peer: Peer) -> Outcome<Running> {
+        let (port, admin) = (free_port()?, free_port()?);
+        let ports = peer::Ports {
+            port,
+            admin,
+            origin: self.origin.port(),
+        };
+        self.start_with(peer, ports, &peer.config(ports))
+    }
+
+    /// Starts a peer with this configuration.
+    fn start_with(&self, peer: Peer, ports: peer::Ports, config: &str) -> Outcome<Running> {
+        let file = self.folder.join(format!("{peer}.conf"));
+        fs::write(&file, config).while_doing(format!("writing {}", file.display()))?;
+        let line = peer.command(&self.programs, &self.folder, &file, ports)?;
+        let log = self.folder.join(format!("{peer}.log"));
+        Running::start(PROXY_CORE, &line, &log, ports.port)
+    }
+}
+
+/// The middle one of an odd number of values, the mean of both middle ones of an even number.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let upper = values.len() / 2;
+    let lower = values.len().saturating_sub(1) / 2;
+    match (values.get(lower), values.get(upper)) {
+        (Some(lower), Some(upper)) => f64::midpoint(*lower, *upper),
+        _ => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read() {
+        let options = parse(&[
+            "proxy",
+            "--rounds",
+            "5",
+            "--seconds",
+            "2",
+            "--peer",
+            "relay",
+        ])
+        .unwrap();
+        let expected = Options {
+            parts: vec![Part::Proxy],
+            rounds: 5,
+            seconds: 2,
+            peers: vec![Peer::Relay],
+            write: false,
+        };
+        assert_eq!(options, expected);
+        let plain = parse(&[]).unwrap();
+        assert!(plain.write && plain.parts.len() == 3 && plain.peers.len() == Peer::ALL.len());
+        for bad in [
+            &["prox"][..],
+            &["--rounds"],
+            &["--rounds", "x"],
+            &["--peer", "nobody"],
+        ] {
+            assert_eq!(parse(bad).unwrap_err().exit_status(), 2);
+        }
+    }
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(median([9.0, 1.0, 2.0].into_iter()), 2.0);
+        assert_eq!(median([1.0, 2.0].into_iter()), 1.5);
+        assert!(median(std::iter::empty()).is_nan());
+    }
+}
