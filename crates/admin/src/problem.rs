@@ -1,7 +1,7 @@
 //! Errors as answers (RFC 9457).
 
 use axum::Json;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -12,7 +12,6 @@ pub(crate) struct Problem {
     detail: String,
     /// A member beside the ones that every problem has.
     more: Option<(&'static str, Value)>,
-    field: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
@@ -21,7 +20,6 @@ impl Problem {
             status,
             detail: detail.into(),
             more: None,
-            field: None,
         }
     }
 
@@ -42,12 +40,6 @@ impl Problem {
         self.more = Some((name, value));
         self
     }
-
-    /// Adds a header field.
-    pub(crate) fn field(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.field = Some((name, HeaderValue::from_static(value)));
-        self
-    }
 }
 
 impl IntoResponse for Problem {
@@ -63,11 +55,12 @@ impl IntoResponse for Problem {
         }
         let mut response = (self.status, Json(body)).into_response();
         let fields = response.headers_mut();
-        fields.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        fields.extend(self.field);
+        let media_type = HeaderValue::from_static("application/problem+json");
+        fields.insert(header::CONTENT_TYPE, media_type);
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"nearside\"");
+            fields.insert(header::WWW_AUTHENTICATE, scheme);
+        }
         response
     }
 }

@@ -257,7 +257,7 @@ fn decode(bytes: &[u8]) -> Result<(u16, Vec<u8>), &'static str> {
         Err(_) => return Err(NOT_HTTP),
     };
     let rest = bytes.get(length..).unwrap_or_default();
-    let body = match framing::of_response(&head, Method::Get).map_err(|_| NOT_HTTP)? {
+    let body = match framing::of_answer(&head, Method::Get).map_err(|_| NOT_HTTP)? {
         Length::UntilClose => rest.to_vec(),
         Length::Exact(length) => {
             let length = usize::try_from(length).map_err(|_| CUT)?;
@@ -290,11 +290,24 @@ mod tests {
 
     #[test]
     fn a_place_is_an_address_with_a_port() {
-        for url in ["http://127.0.0.1:9900", "http://127.0.0.1:9900/", "127.0.0.1:9900"] {
+        for url in [
+            "http://127.0.0.1:9900",
+            "http://127.0.0.1:9900/",
+            "127.0.0.1:9900",
+        ] {
             assert_eq!(url.parse::<Place>().unwrap().to_string(), Place::DEFAULT);
         }
         assert_eq!("[::1]:99".parse::<Place>().unwrap().authority(), "[::1]:99");
-        for url in ["", "http://", "localhost", "::1", "a:b", "a:99999", "https://a:1", "a:1/b"] {
+        for url in [
+            "",
+            "http://",
+            "localhost",
+            "::1",
+            "a:b",
+            "a:99999",
+            "https://a:1",
+            "a:1/b",
+        ] {
             assert!(url.parse::<Place>().is_err(), "{url}");
         }
     }
@@ -307,13 +320,12 @@ mod tests {
             Ok((200, b"hi".to_vec()))
         );
         assert_eq!(
-            ok("HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1\r\ni\r\n0\r\n\r\n"),
+            ok(
+                "HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1\r\ni\r\n0\r\n\r\n"
+            ),
             Ok((404, b"hi".to_vec()))
         );
-        assert_eq!(
-            ok("HTTP/1.1 200 OK\r\n\r\nall"),
-            Ok((200, b"all".to_vec()))
-        );
+        assert_eq!(ok("HTTP/1.1 200 OK\r\n\r\nall"), Ok((200, b"all".to_vec())));
         assert!(ok("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi").is_err());
         assert!(ok("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n").is_err());
         assert!(ok("HTTP/1.1 200 OK\r\n").is_err());

@@ -21,6 +21,13 @@ struct Reloaded {
     warnings: Vec<Diagnostic>,
 }
 
+/// The `diagnostics` of a problem that lists the mistakes of a file.
+#[derive(Deserialize)]
+struct Mistakes {
+    listed: Vec<Diagnostic>,
+    omitted: usize,
+}
+
 /// Has the node read its file again. Its mistakes are shown as `check` shows them.
 ///
 /// # Errors
@@ -29,10 +36,13 @@ pub fn reload(ask: &cli::Node) -> Result<ExitCode, Failure> {
     let api = Api::at(&ask.admin);
     let answer = api.ask("POST", "reload")?;
     if answer.status == MISTAKES
-        && let Ok(report) = Report::deserialize(&answer.body)
+        && let Ok(mistakes) = Mistakes::deserialize(&answer.body["diagnostics"])
     {
         if !ask.json {
-            return Err(report.into());
+            return Err(Failure::from(Report {
+                diagnostics: mistakes.listed,
+                omitted: mistakes.omitted,
+            }));
         }
         terminal::print_json(&answer.body);
         return Ok(ExitCode::FAILURE);

@@ -25,7 +25,10 @@ pub fn run(ask: &cli::Run) -> Result<ExitCode, Failure> {
     let routes = counted(loaded.plan.routes.len(), "route");
     let name = loaded.plan.node.name.clone();
     let node = start(loaded, Some(ask.file.config.clone()), ask.grace.grace)?;
-    let mut parts = vec![format!("nearside {}", env!("CARGO_PKG_VERSION")), format!("node {name}")];
+    let mut parts = vec![
+        format!("nearside {}", env!("CARGO_PKG_VERSION")),
+        format!("node {name}"),
+    ];
     parts.extend(urls(&node));
     parts.push(format!("admin http://{}", node.admin_address()));
     parts.push(format!("{services}, {routes}"));
@@ -71,7 +74,10 @@ fn proxy_file(ask: &cli::Proxy, token: bool) -> String {
 }
 
 fn endpoints(plan: &Plan) -> Vec<String> {
-    let all = plan.services.values().flat_map(|service| &service.endpoints);
+    let all = plan
+        .services
+        .values()
+        .flat_map(|service| &service.endpoints);
     all.map(|endpoint| endpoint.url.to_string()).collect()
 }
 
@@ -84,7 +90,10 @@ fn start(loaded: Loaded, file: Option<PathBuf>, grace: Duration) -> Result<Node,
 
 fn urls(node: &Node) -> Vec<String> {
     let addresses = node.addresses();
-    addresses.iter().map(|address| format!("http://{address}")).collect()
+    addresses
+        .iter()
+        .map(|address| format!("http://{address}"))
+        .collect()
 }
 
 fn work(node: Node) -> ExitCode {

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::api::Api;
 use crate::cli;
 use crate::failure::Failure;
-use crate::terminal::{self, Align, Paint, count, counted, table};
+use crate::terminal::{self, Align, Paint, count, counted, ms, table};
 
 /// What is shown of a node.
 #[derive(Debug, Deserialize)]
@@ -63,7 +63,15 @@ struct Endpoint {
 }
 
 const HEADINGS: [&str; 9] = [
-    "SERVICE", "BALANCE", "ENDPOINT", "STATE", "IN FLIGHT", "LATENCY", "REQUESTS", "ERRORS", "",
+    "SERVICE",
+    "BALANCE",
+    "ENDPOINT",
+    "STATE",
+    "IN FLIGHT",
+    "LATENCY",
+    "REQUESTS",
+    "ERRORS",
+    "",
 ];
 const ALIGN: [Align; 9] = [
     Align::Left,
@@ -103,7 +111,11 @@ fn about(node: &Node, paint: Paint) -> String {
         "running" => paint.green("running"),
         other => paint.yellow(other),
     };
-    let urls: Vec<String> = node.listeners.iter().map(|at| format!("http://{at}")).collect();
+    let urls: Vec<String> = node
+        .listeners
+        .iter()
+        .map(|at| format!("http://{at}"))
+        .collect();
     let mut text = format!(
         "nearside {} · node {} · region {} · {phase} for {}\n{}\n{}, {} under way · {} so far{}\n",
         node.version,
@@ -117,8 +129,15 @@ fn about(node: &Node, paint: Paint) -> String {
         quantiles(&node.latency_ms),
     );
     if let Some(why) = &node.reloads.last_error {
-        let ago = node.reloads.last_seconds_ago.map_or_else(String::new, lasting);
-        let _ = writeln!(text, "{} {ago} ago:\n{why}", paint.red("the last reload failed"));
+        let ago = node
+            .reloads
+            .last_seconds_ago
+            .map_or_else(String::new, lasting);
+        let _ = writeln!(
+            text,
+            "{} {ago} ago:\n{why}",
+            paint.red("the last reload failed")
+        );
     }
     text
 }
@@ -151,7 +170,11 @@ fn endpoints(services: &[Service], paint: Paint) -> String {
     });
     for service in services {
         if service.all_ill {
-            let _ = writeln!(text, "{}: no endpoint is well, so all are tried", service.name);
+            let _ = writeln!(
+                text,
+                "{}: no endpoint is well, so all are tried",
+                service.name
+            );
         }
         if let Some(why) = &service.discovery_failure {
             let _ = writeln!(text, "{}: discovery doesn't work: {why}", service.name);
@@ -174,15 +197,6 @@ fn row((service, balance): (&str, &str), endpoint: &Endpoint) -> [String; 9] {
     ]
 }
 
-/// Milliseconds with as many digits as say something.
-fn ms(ms: f64) -> String {
-    match ms {
-        ..1.0 => format!("{ms:.2} ms"),
-        ..10.0 => format!("{ms:.1} ms"),
-        _ => format!("{ms:.0} ms"),
-    }
-}
-
 /// A time in its two largest units.
 fn lasting(seconds: f64) -> String {
     let seconds = seconds as u64;
@@ -203,6 +217,5 @@ mod tests {
     fn times_are_short() {
         let shown = [0.4, 59.9, 61.0, 7_260.0, 90_000.0].map(lasting);
         assert_eq!(shown, ["0s", "59s", "1m 1s", "2h 1m", "1d 1h"]);
-        assert_eq!([0.123, 1.26, 12.6].map(ms), ["0.12 ms", "1.3 ms", "13 ms"]);
     }
 }

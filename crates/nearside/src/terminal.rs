@@ -189,6 +189,15 @@ pub fn counted(number: usize, what: &str) -> String {
     format!("{} {what}{plural}", count(number as u64))
 }
 
+/// Milliseconds with as many digits as say something.
+pub fn ms(ms: f64) -> String {
+    match ms {
+        ..1.0 => format!("{ms:.2} ms"),
+        ..10.0 => format!("{ms:.1} ms"),
+        _ => format!("{ms:.0} ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +206,7 @@ mod tests {
     fn numbers_are_grouped() {
         let shown: Vec<String> = [0, 999, 1_000, 12_345_678].map(count).to_vec();
         assert_eq!(shown, ["0", "999", "1,000", "12,345,678"]);
+        assert_eq!([0.123, 1.26, 12.6].map(ms), ["0.12 ms", "1.3 ms", "13 ms"]);
         assert_eq!(counted(1, "route"), "1 route");
         assert_eq!(counted(2, "route"), "2 routes");
     }

@@ -41,9 +41,15 @@ impl Signals {
     }
 
     async fn end(&mut self) {
+        while !matches!(self.next().await, Word::Leave) {}
+    }
+
+    async fn next(&mut self) -> Word {
         tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+            _ = self.hup.recv() => Word::Reload,
+            _ = self.usr2.recv() => Word::TakeOver,
+            _ = self.term.recv() => Word::Leave,
+            _ = self.int.recv() => Word::Leave,
         }
     }
 }
@@ -114,9 +120,7 @@ impl Node {
             }
         };
         tokio::select! {
-            _ = signals.hup.recv() => Word::Reload,
-            _ = signals.usr2.recv() => Word::TakeOver,
-            () = async { signals.end().await } => Word::Leave,
+            word = signals.next() => word,
             _ = self.leave.recv() => Word::Leave,
             () = watchdog => Word::Watchdog,
         }

@@ -15,6 +15,7 @@ use edge::{Live, Shared, Stats, Thread, listen};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use upstream::Registry;
+use upstream::event::Tell;
 
 use crate::data::DataThread;
 use crate::doors::{BindError, Doors};
@@ -28,6 +29,8 @@ pub struct Options {
     pub file: Option<PathBuf>,
     /// How long it goes on taking connections once it is told to end.
     pub grace: Duration,
+    /// Who hears of what happens to services; none: it is printed.
+    pub tell: Option<Tell>,
 }
 
 /// Why a node doesn't start.
@@ -109,7 +112,8 @@ impl Node {
             .thread_name("background")
             .enable_all()
             .build()?;
-        let registry = Registry::new(upstream::Options::default(), background.handle().clone(), tell::printing());
+        let tell = options.tell.map_or_else(tell::printing, Ok)?;
+        let registry = Registry::new(upstream::Options::default(), background.handle().clone(), tell);
         registry.apply(&plan);
         let stats = Stats::new(plan.node.threads);
         let live = Arc::new(Live::new(&plan, &registry, &stats));

@@ -133,7 +133,9 @@ impl Shared {
                 return;
             }
             let Ok(stream) = stream else { continue };
-            let Ok(again) = stream.try_clone() else { continue };
+            let Ok(again) = stream.try_clone() else {
+                continue;
+            };
             let number = self.connections.fetch_add(1, SeqCst);
             self.open.lock().unwrap().insert(number, again);
             let shared = self.clone();

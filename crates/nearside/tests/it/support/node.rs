@@ -17,7 +17,12 @@ use super::{LIMIT, comes_true, free_address, until};
 /// The program without anything of the environment that could change what it does.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nearside"));
-    for name in ["NEARSIDE_ADMIN", "NEARSIDE_ADMIN_TOKEN", "NO_COLOR", "NOTIFY_SOCKET"] {
+    for name in [
+        "NEARSIDE_ADMIN",
+        "NEARSIDE_ADMIN_TOKEN",
+        "NO_COLOR",
+        "NOTIFY_SOCKET",
+    ] {
         command.env_remove(name);
     }
     command
@@ -56,6 +61,12 @@ impl Nearside {
     /// Runs `nearside proxy` in front of these endpoints, with these further arguments.
     #[track_caller]
     pub fn proxy(to: &[&str], args: &[&str]) -> Self {
+        Self::proxy_with(to, args, &[])
+    }
+
+    /// The same with these variables in its environment.
+    #[track_caller]
+    pub fn proxy_with(to: &[&str], args: &[&str], variables: &[(&str, &str)]) -> Self {
         let (listen, admin) = (free_address(), free_address());
         let mut proxy = command();
         proxy.args(["proxy", "--grace", "0s"]);
@@ -64,7 +75,7 @@ impl Nearside {
         for url in to {
             proxy.arg("--to").arg(url);
         }
-        proxy.args(args);
+        proxy.args(args).envs(variables.iter().copied());
         Self::spawn(proxy, listen, admin, tempfile::tempdir().unwrap())
     }
 
@@ -95,7 +106,11 @@ impl Nearside {
             said,
         };
         let ready = comes_true(LIMIT, || node.is_ready() || node.has_ended());
-        assert!(ready && !node.has_ended(), "it did not start: {}", node.said());
+        assert!(
+            ready && !node.has_ended(),
+            "it did not start: {}",
+            node.said()
+        );
         node
     }
 
@@ -161,7 +176,11 @@ impl Nearside {
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
-        assert!(comes_true(limit, || self.has_ended()), "it goes on: {}", self.said());
+        assert!(
+            comes_true(limit, || self.has_ended()),
+            "it goes on: {}",
+            self.said()
+        );
         self.child.wait().unwrap()
     }
 
@@ -181,8 +200,7 @@ impl Drop for Nearside {
 }
 
 fn write(file: &Path, config: &str, listen: SocketAddr, admin: SocketAddr) {
-    let text = format!(
-        "[[listen]]\naddress = \"{listen}\"\n\n[admin]\nlisten = \"{admin}\"\n\n{config}"
-    );
+    let text =
+        format!("[[listen]]\naddress = \"{listen}\"\n\n[admin]\nlisten = \"{admin}\"\n\n{config}");
     std::fs::write(file, text).unwrap();
 }

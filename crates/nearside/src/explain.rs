@@ -1,0 +1,333 @@
+//! `nearside explain`: what would happen to a request, and why.
+//!
+//! The file tells it alone, or a running node does, in the same words; both come as the JSON of the
+//! admin API, of which this prints what a person wants to see.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+use admin::explain::{Question, explain as explanation};
+use edge::route::Router;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use crate::api::{Api, Place};
+use crate::check::load;
+use crate::cli;
+use crate::failure::Failure;
+use crate::terminal::{self, Align, Paint, count, ms, table};
+
+/// What is shown of an explanation.
+#[derive(Debug, Deserialize)]
+struct Explained {
+    method: String,
+    host: String,
+    path: String,
+    client: IpAddr,
+    #[serde(flatten)]
+    outcome: Outcome,
+    routes: Vec<Considered>,
+    routes_omitted: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+enum Outcome {
+    Refused {
+        status: u16,
+        why: String,
+    },
+    Responded {
+        status: u16,
+    },
+    Redirected {
+        status: u16,
+        to: String,
+    },
+    Forwarded {
+        to: Vec<Party>,
+        mirror: Option<Mirror>,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+struct Considered {
+    route: String,
+    line: usize,
+    chosen: bool,
+    why: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Mirror {
+    service: String,
+    share: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Party {
+    service: String,
+    share: f64,
+    balance: Json,
+    all_ill: bool,
+    endpoints: Vec<Candidate>,
+    unused: Vec<Unused>,
+    retry: Retry,
+    hedge_after_ms: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Candidate {
+    url: String,
+    weight: f64,
+    sticky: bool,
+    in_flight: Option<u64>,
+    latency_ms: Option<f64>,
+    #[serde(default)]
+    why: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Unused {
+    url: String,
+    why: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Retry {
+    attempts: u32,
+    on: Vec<String>,
+    only_if_unsent: bool,
+    budget: f64,
+    left: Option<u64>,
+}
+
+/// Explains one request.
+///
+/// # Errors
+/// When the file has a mistake, there is no node, or what is asked about is no request.
+pub fn explain(ask: &cli::Explain) -> Result<ExitCode, Failure> {
+    let json = match &ask.admin {
+        Some(place) => by_node(ask, place)?,
+        None => by_file(ask)?,
+    };
+    if ask.json {
+        terminal::print_json(&json);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let explained = Explained::deserialize(json).map_err(|_| match &ask.admin {
+        Some(place) => Failure::foreign(place),
+        None => Failure::Request("the explanation can't be shown; see it with --json".to_owned()),
+    })?;
+    let mut text = show(&explained, Paint::stdout());
+    if ask.admin.is_none() && matches!(explained.outcome, Outcome::Forwarded { .. }) {
+        text += "\nHow the endpoints are now, a running node knows: ask it with --admin URL.\n";
+    }
+    terminal::print(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn by_file(ask: &cli::Explain) -> Result<Json, Failure> {
+    let plan = load(&ask.file)?.plan;
+    let question = Question {
+        url: ask.url.clone(),
+        method: ask.method.clone(),
+        from: ask.from,
+        headers: ask.headers.clone(),
+    };
+    explanation(&question, &plan, &Router::new(&plan), None, 0)
+        .map_err(|unclear| unclear.to_string())
+        .and_then(|explained| serde_json::to_value(explained).map_err(|error| error.to_string()))
+        .map_err(Failure::Request)
+}
+
+fn by_node(ask: &cli::Explain, place: &Place) -> Result<Json, Failure> {
+    let mut path = format!(
+        "explain?url={}&method={}",
+        escape(&ask.url),
+        escape(&ask.method)
+    );
+    if let Some(from) = ask.from {
+        let _ = write!(path, "&from={}", escape(&from.to_string()));
+    }
+    for header in &ask.headers {
+        let _ = write!(path, "&header={}", escape(header));
+    }
+    Ok(Api::at(place).get(&path)?)
+}
+
+/// Percent-encodes all that is not unreserved (RFC 3986 §2.3).
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
+fn show(explained: &Explained, paint: Paint) -> String {
+    let asked = format!(
+        "{} http://{}{}",
+        explained.method, explained.host, explained.path
+    );
+    let mut text = format!("{} from {}\n", paint.bold(&asked), explained.client);
+    text += &match &explained.outcome {
+        Outcome::Refused { status, why } => {
+            format!("{} with {status}: {why}\n", paint.red("refused"))
+        }
+        Outcome::Responded { status } => format!("answered by the route itself with {status}\n"),
+        Outcome::Redirected { status, to } => format!("redirected with {status} to {to}\n"),
+        Outcome::Forwarded { to, .. } => format!("forwarded to {}\n", shares(to)),
+    };
+    text += &routes(explained, paint);
+    if let Outcome::Forwarded { to, mirror } = &explained.outcome {
+        for party in to {
+            text += &show_party(party, paint);
+        }
+        if let Some(mirror) = mirror {
+            let share = percent(mirror.share);
+            let _ = writeln!(text, "\ncopied to {}: {share} of requests", mirror.service);
+        }
+    }
+    text
+}
+
+/// `shop`, or `shop (95 %) or shop-next (5 %)`.
+fn shares(to: &[Party]) -> String {
+    if let [only] = to {
+        return only.service.clone();
+    }
+    let parts: Vec<String> = to
+        .iter()
+        .map(|party| format!("{} ({})", party.service, percent(party.share)))
+        .collect();
+    parts.join(" or ")
+}
+
+fn routes(explained: &Explained, paint: Paint) -> String {
+    if explained.routes.is_empty() {
+        return String::new();
+    }
+    let row = |considered: &Considered| {
+        let mark = if considered.chosen { "  →" } else { "" };
+        let line = format!("line {}", considered.line);
+        [
+            mark.to_owned(),
+            considered.route.clone(),
+            line,
+            considered.why.clone(),
+        ]
+    };
+    let rows: Vec<[String; 4]> = explained.routes.iter().map(row).collect();
+    let mut text = format!("\n{}\n", paint.dim("ROUTES"));
+    text += &table(
+        &rows,
+        &[Align::Right, Align::Left, Align::Left, Align::Left],
+        |_, row, cell| {
+            if explained.routes.get(row).is_some_and(|route| route.chosen) {
+                paint.bold(cell)
+            } else {
+                cell.to_owned()
+            }
+        },
+    );
+    if explained.routes_omitted > 0 {
+        let _ = writeln!(text, "and {} more", count(explained.routes_omitted));
+    }
+    text
+}
+
+fn show_party(party: &Party, paint: Paint) -> String {
+    let balance = match &party.balance {
+        Json::String(name) => name.clone(),
+        by => format!("hash of {}", by["hash"].as_str().unwrap_or("the request")),
+    };
+    let mut text = format!(
+        "\n{} {} · {balance}\n",
+        paint.dim("SERVICE"),
+        paint.bold(&party.service)
+    );
+    let used = party.endpoints.iter().map(candidate);
+    let unused = party.unused.iter().map(|unused| {
+        let why = format!("not used: {}", unused.why);
+        [String::new(), unused.url.clone(), why]
+    });
+    let rows: Vec<[String; 3]> = used.chain(unused).collect();
+    text += &table(&rows, &[Align::Left; 3], |_, _, cell| cell.to_owned());
+    if party.all_ill {
+        text += "no endpoint is well, so all are tried\n";
+    }
+    text += &retry(&party.retry);
+    if let Some(after) = party.hedge_after_ms {
+        let _ = writeln!(text, "a second try starts after {}", ms(after));
+    }
+    text
+}
+
+/// An endpoint with all that is known of it.
+fn candidate(candidate: &Candidate) -> [String; 3] {
+    let mut known = vec![format!("weight {}", candidate.weight)];
+    known.extend(
+        candidate
+            .in_flight
+            .map(|requests| format!("{} in flight", count(requests))),
+    );
+    known.extend(candidate.latency_ms.map(ms));
+    known.extend(
+        candidate
+            .sticky
+            .then(|| "named by the client's cookie".to_owned()),
+    );
+    known.extend((!candidate.why.is_empty()).then(|| candidate.why.clone()));
+    [String::new(), candidate.url.clone(), known.join(", ")]
+}
+
+fn retry(retry: &Retry) -> String {
+    if retry.attempts == 0 {
+        return "nothing is tried again\n".to_owned();
+    }
+    let unsent = if retry.only_if_unsent {
+        ", if nothing of the request was sent yet"
+    } else {
+        ""
+    };
+    let left = retry
+        .left
+        .map_or_else(String::new, |left| format!(" ({} left now)", count(left)));
+    format!(
+        "tried again up to {} times on {}{unsent}, by at most {} of requests{left}\n",
+        retry.attempts,
+        retry.on.join(", "),
+        percent(retry.budget),
+    )
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", (share * 1e4).round() / 1e2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_escaped() {
+        assert_eq!(
+            escape("http://a/b?c=d e&f"),
+            "http%3A%2F%2Fa%2Fb%3Fc%3Dd%20e%26f"
+        );
+    }
+
+    #[test]
+    fn shares_are_shown_in_percent() {
+        assert_eq!(
+            [0.2, 1.0 / 3.0, 1.0].map(percent),
+            ["20 %", "33.33 %", "100 %"]
+        );
+    }
+}
