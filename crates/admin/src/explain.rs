@@ -2,12 +2,13 @@
 //! could go to and by what scores, what would be tried again. Nothing is sent.
 //!
 //! The question is written down as the request that it stands for and read like one from a client,
-//! by the same reader, router and hash as the data path, so that the answer can't differ from what
-//! really happens.
+//! by the same reader, router and hash as the data path, so that the two agree. Only what a route
+//! changes in a request's fields is not done before their hash is taken.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use config::plan::{self, Action, Balance, Forward, HashBy, Mirror, Plan, Route};
+use config::plan::{self, Action, Balance, Forward, HashBy, Plan, Route};
 use edge::route::{Ask, Found, Router, Verdict};
 use edge::template;
 use serde::Serialize;
@@ -398,10 +399,7 @@ fn outcome(
         Action::Forward(forward) => Outcome::Forwarded {
             route: name,
             to: parties(forward, asked, plan, registry, now),
-            mirror: forward
-                .mirror
-                .as_ref()
-                .map(|mirror: &Mirror| show::mirror(mirror)),
+            mirror: forward.mirror.as_ref().map(show::mirror),
         },
     }
 }
@@ -418,7 +416,7 @@ fn parties(
         .iter()
         .map(|(_, weight)| u64::from(*weight))
         .sum();
-    let party = |(name, weight): &(std::sync::Arc<str>, u32)| {
+    let party = |(name, weight): &(Arc<str>, u32)| {
         let share = f64::from(*weight) / all.max(1) as f64;
         let mut party = from_plan(plan.services.get(name)?, share, asked);
         if let Some(service) = registry.and_then(|registry| registry.get(name)) {

@@ -19,6 +19,32 @@ pub(crate) struct Client<'a> {
     pub(crate) scheme: &'static str,
 }
 
+/// Fields that one message may nominate.
+const NOMINATED: usize = 32;
+
+/// Does a request nominate more fields than are looked at? The rest would go on, against its wish.
+pub(crate) fn nominates_too_many(head: &RequestHead) -> bool {
+    head.fields.get(Known::Connection).is_some()
+        && head
+            .fields
+            .all(Known::Connection)
+            .flat_map(token::list)
+            .count()
+            > NOMINATED
+}
+
+/// Would an endpoint that takes `_` for `-` in names, as CGI does, read this as a field that is written
+/// or judged here? Such a field is dropped: `X_Forwarded_For` must not pass for `X-Forwarded-For`.
+fn is_disguised(name: &[u8]) -> bool {
+    memchr::memchr(b'_', name).is_some() && {
+        let plain: Vec<u8> = name
+            .iter()
+            .map(|&b| if b == b'_' { b'-' } else { b })
+            .collect();
+        Known::of(&plain) != Known::Other
+    }
+}
+
 /// The names that a message's `Connection` fields nominate (RFC 9110 §7.6.1), without those that
 /// are hop-by-hop anyway. `Host` can't be nominated away.
 #[derive(Default)]
@@ -28,8 +54,9 @@ impl Nominated {
     fn of(fields: &Fields) -> Nominated {
         let mut names = Vec::new();
         for name in fields.all(Known::Connection).flat_map(token::list) {
-            let plain = matches!(Known::of(name), known if known.is_hop_by_hop() || known == Known::Host);
-            if !plain && !name.eq_ignore_ascii_case(b"close") && names.len() < 32 {
+            let plain =
+                matches!(Known::of(name), known if known.is_hop_by_hop() || known == Known::Host);
+            if !plain && !name.eq_ignore_ascii_case(b"close") && names.len() < NOMINATED {
                 names.push(name.to_vec());
             }
         }
@@ -43,7 +70,7 @@ impl Nominated {
 
 /// The protocol that a request asks to change to, if it may (RFC 9110 §7.8). `h2c` never goes on: what
 /// follows it would pass every rule of this node unseen.
-pub(crate) fn upgrade<'h>(head: &'h RequestHead, length: Length) -> Option<&'h [u8]> {
+pub(crate) fn upgrade(head: &RequestHead, length: Length) -> Option<&[u8]> {
     let wanted = head.version == Version::Http11
         && length == Length::Exact(0)
         && head.fields.has_member(Known::Connection, b"upgrade");
@@ -54,16 +81,30 @@ pub(crate) fn upgrade<'h>(head: &'h RequestHead, length: Length) -> Option<&'h [
 
 /// The request id: a trusted peer's, or a new one made of `random`.
 pub(crate) fn request_id(head: &RequestHead, client: &Client<'_>, random: u128) -> String {
-    let given = client.trusted.then(|| head.fields.get(Known::XRequestId)).flatten();
+    let given = client
+        .trusted
+        .then(|| head.fields.get(Known::XRequestId))
+        .flatten();
     match given.map(std::str::from_utf8) {
         Some(Ok(id)) if !id.is_empty() && id.len() <= 128 => id.to_owned(),
-        _ => hex(random),
+        _ => new_id(random),
     }
 }
 
-fn hex(n: u128) -> String {
-    let digit = |i: u32| char::from(b"0123456789abcdef"[(n >> (i * 4) & 0xf) as usize]);
-    (0..32).rev().map(digit).collect()
+/// `N` hexadecimal digits, the lowest of `n`.
+fn hex<const N: usize>(n: u128) -> [u8; N] {
+    let mut digits = [0; N];
+    let mut left = n;
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(left & 0xf) as usize];
+        left >>= 4;
+    }
+    digits
+}
+
+/// A new request id made of `random`.
+pub(crate) fn new_id(random: u128) -> String {
+    hex::<32>(random).map(char::from).iter().collect()
 }
 
 /// Writes the head of the request to an endpoint.
@@ -88,12 +129,20 @@ pub(crate) fn request(
     let nominated = Nominated::of(fields);
     let trusted = client.trusted;
     fields.write_to(out, |f| match f.known {
-        Known::Other => !nominated.0.is_empty() && nominated.has(f.name),
+        Known::Other => is_disguised(f.name) || (!nominated.0.is_empty() && nominated.has(f.name)),
         Known::Host | Known::XForwardedFor | Known::Via | Known::XRequestId => true,
-        Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::Forwarded => !trusted,
+        Known::XForwardedProto
+        | Known::XForwardedHost
+        | Known::XForwardedPort
+        | Known::Forwarded => !trusted,
         known => known.is_hop_by_hop() || (!nominated.0.is_empty() && nominated.has(f.name)),
     });
-    list(out, b"X-Forwarded-For", fields.all(Known::XForwardedFor).filter(|_| trusted), client.address.as_bytes());
+    list(
+        out,
+        b"X-Forwarded-For",
+        fields.all(Known::XForwardedFor).filter(|_| trusted),
+        client.address.as_bytes(),
+    );
     if !trusted || fields.get(Known::XForwardedProto).is_none() {
         write::field(out, b"X-Forwarded-Proto", client.scheme.as_bytes());
     }
@@ -121,10 +170,11 @@ pub(crate) fn trace(fields: &mut Fields, random: u128) {
         v.len() >= 55 && v[2] == b'-' && v[35] == b'-' && v[52] == b'-' && !v.starts_with(b"ff")
     };
     if !fields.get(Known::Traceparent).is_some_and(whole) {
-        let trace = random | 1; // all zeros would be invalid
-        let span = (random >> 64) as u64 | 1;
+        let mut value = *b"00-00000000000000000000000000000000-0000000000000000-01";
+        value[3..35].copy_from_slice(&hex::<32>(random | 1)); // all zeros would be invalid
+        value[36..52].copy_from_slice(&hex::<16>((random >> 64) | 1));
         fields.remove(Known::Traceparent);
-        fields.push(b"traceparent", format!("00-{}-{span:016x}-01", hex(trace)).as_bytes());
+        fields.push(b"traceparent", &value);
     }
 }
 
@@ -175,24 +225,39 @@ pub(crate) fn apply(rules: &HeaderRules, fields: &mut Fields) {
 
 /// The value of a cookie in a request (RFC 6265 §4.2.1).
 pub(crate) fn cookie<'h>(head: &'h RequestHead, name: &str) -> Option<&'h [u8]> {
-    head.fields.all(Known::Cookie).flat_map(|v| v.split(|&b| b == b';')).find_map(|pair| {
-        let pair = token::trim(pair);
-        pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
-    })
+    head.fields
+        .all(Known::Cookie)
+        .flat_map(|v| v.split(|&b| b == b';'))
+        .find_map(|pair| {
+            let pair = token::trim(pair);
+            pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+        })
 }
 
 /// The value of a query parameter, as sent.
 pub(crate) fn query<'h>(head: &'h RequestHead, name: &str) -> Option<&'h [u8]> {
-    head.query()?.split(|&b| b == b'&').find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    head.query()?
+        .split(|&b| b == b'&')
+        .find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 /// The client behind a trusted peer: the last address in `X-Forwarded-For` that `is_trusted` doesn't
 /// know; else the peer's own.
-pub(crate) fn client_address(head: &RequestHead, peer: IpAddr, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
-    let values: Vec<&[u8]> = head.fields.all(Known::XForwardedFor).flat_map(token::list).collect();
+pub(crate) fn client_address(
+    head: &RequestHead,
+    peer: IpAddr,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> IpAddr {
+    let values: Vec<&[u8]> = head
+        .fields
+        .all(Known::XForwardedFor)
+        .flat_map(token::list)
+        .collect();
     let mut client = peer;
     for value in values.into_iter().rev() {
-        let Some(address) = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()) else { break };
+        let Some(address) = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()) else {
+            break;
+        };
         client = address;
         if !is_trusted(address) {
             break;

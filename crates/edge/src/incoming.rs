@@ -52,7 +52,19 @@ impl<'a> Incoming<'a> {
             Length::Chunked => Left::Chunked(Box::default()),
         };
         let trailers = Fields::default();
-        Incoming { read, inbox, deadline, length, left, trailers, idle, limit, taken: 0, awaits_continue: false, armed: false }
+        Incoming {
+            read,
+            inbox,
+            deadline,
+            length,
+            left,
+            trailers,
+            idle,
+            limit,
+            taken: 0,
+            awaits_continue: false,
+            armed: false,
+        }
     }
 
     /// Is all of it read?
@@ -92,7 +104,9 @@ impl<'a> Incoming<'a> {
             match &mut self.left {
                 Left::Nothing => return Ok(None),
                 Left::Exact(left) => {
-                    let piece = self.inbox.split(usize::try_from(*left).unwrap_or(usize::MAX));
+                    let piece = self
+                        .inbox
+                        .split(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= piece.len() as u64;
                     if *left == 0 {
                         self.left = Left::Nothing;

@@ -19,6 +19,7 @@ use wire::{BadHead, RequestHead, ResponseHead, framing, head};
 
 use crate::guard::Ticket;
 use crate::incoming::Incoming;
+use crate::live::Live;
 use crate::outgoing::Outgoing;
 use crate::request::{self, After};
 use crate::respond::{self, Refusal};
@@ -89,8 +90,15 @@ pub(crate) async fn connection(thread: Arc<Thread>, peer: Peer, stream: TcpStrea
     thread.shard.connection_opened();
     let shard = thread.shard.clone();
     let deadline = Deadline::new();
-    let mut connection =
-        Connection { thread, peer, stream, inbox: Inbox::default(), deadline, served: 0, _ticket: ticket };
+    let mut connection = Connection {
+        thread,
+        peer,
+        stream,
+        inbox: Inbox::default(),
+        deadline,
+        served: 0,
+        _ticket: ticket,
+    };
     while connection.wait().await {
         // Boxed, so that a waiting connection doesn't hold the memory of a request.
         match Box::pin(connection.busy()).await {
@@ -124,36 +132,42 @@ impl Connection {
         if !self.inbox.is_empty() {
             return true;
         }
-        let limits = self.limits();
-        let first = if self.served == 0 { limits.header_timeout } else { limits.idle_timeout };
+        let live = self.thread.live();
+        let limits = &live.plan.limits;
+        let first = if self.served == 0 {
+            limits.header_timeout
+        } else {
+            limits.idle_timeout
+        };
         self.deadline.set(first);
         std::future::poll_fn(|cx| match self.inbox.poll_fill(cx, &mut self.stream) {
             Poll::Ready(Ok(n)) => Poll::Ready(n > 0),
             Poll::Ready(Err(_)) => Poll::Ready(false),
             Poll::Pending => {
                 let over = self.deadline.poll_over(cx).is_ready();
-                if over || self.thread.shared.phase() == Phase::Closing { Poll::Ready(false) } else { Poll::Pending }
+                if over || self.thread.shared.phase() == Phase::Closing {
+                    Poll::Ready(false)
+                } else {
+                    Poll::Pending
+                }
             }
         })
         .await
     }
 
-    fn limits(&self) -> Limits {
-        self.thread.live().plan.limits.clone()
-    }
-
     /// Answers requests as long as they come.
     async fn busy(&mut self) -> Next {
         let mut scratch = Scratch::default();
+        let mut live = self.thread.live();
         loop {
-            let limits = self.limits();
-            match self.read_head(&mut scratch.head, &limits).await {
+            match self.read_head(&mut scratch.head, &live.plan.limits).await {
                 Head::Whole => {}
                 Head::Rest => return Next::Rest,
                 Head::Closed => return Next::Close,
                 Head::Bad(bad) => return self.refuse(bad.into(), &mut scratch).await,
                 Head::Late => return self.refuse(Refusal::header_timeout(), &mut scratch).await,
             }
+            live = self.thread.live(); // a reload may have come while the head did
             let length = match framing::of_request(&scratch.head) {
                 Ok(length) => length,
                 Err(bad) => return self.refuse(bad.into(), &mut scratch).await,
@@ -161,7 +175,7 @@ impl Connection {
             self.served += 1;
             let shared = self.thread.shared.clone();
             shared.under_way.fetch_add(1, Ordering::Relaxed);
-            let next = self.answer(&mut scratch, length, &limits).await;
+            let next = self.answer(&live, &mut scratch, length).await;
             shared.under_way.fetch_sub(1, Ordering::Relaxed);
             if let Some(next) = next {
                 return next;
@@ -170,16 +184,38 @@ impl Connection {
     }
 
     /// Answers one request; none: the next one may come.
-    async fn answer(&mut self, scratch: &mut Scratch, length: wire::Length, limits: &Limits) -> Option<Next> {
+    async fn answer(
+        &mut self,
+        live: &Live,
+        scratch: &mut Scratch,
+        length: wire::Length,
+    ) -> Option<Next> {
+        let limits = &live.plan.limits;
         let head = &scratch.head;
         let (read, write) = self.stream.split();
         let mut outgoing = Outgoing::new(write, limits.idle_timeout, head.version, head.method);
         outgoing.close = !framing::keeps_alive(head.version, &head.fields)
-            || (limits.requests_per_connection != 0 && self.served >= limits.requests_per_connection);
-        let mut incoming =
-            Incoming::new(read, &mut self.inbox, &mut self.deadline, length, limits.idle_timeout, limits.body);
+            || (limits.requests_per_connection != 0
+                && self.served >= limits.requests_per_connection);
+        let mut incoming = Incoming::new(
+            read,
+            &mut self.inbox,
+            &mut self.deadline,
+            length,
+            limits.idle_timeout,
+            limits.body,
+        );
         incoming.awaits_continue = framing::expects_continue(head).unwrap_or(false);
-        let after = request::answer(&self.thread, &self.peer, scratch, length, incoming, &mut outgoing).await;
+        let after = request::answer(
+            &self.thread,
+            live,
+            &self.peer,
+            scratch,
+            length,
+            incoming,
+            &mut outgoing,
+        )
+        .await;
         match after {
             After::Keep => None,
             After::Close if length == wire::Length::Exact(0) => Some(Next::Close),
@@ -190,11 +226,15 @@ impl Connection {
     }
 
     async fn read_head(&mut self, head: &mut RequestHead, limits: &Limits) -> Head {
-        let most = head::Limits { bytes: limits.header_bytes, fields: limits.headers };
+        let most = head::Limits {
+            bytes: limits.header_bytes,
+            fields: limits.headers,
+        };
         let mut seen = 0;
         // A request of which something is there must come whole in time; before that it may rest.
         let mut begun = !self.inbox.is_empty();
-        self.deadline.set(if begun { limits.header_timeout } else { LINGER });
+        self.deadline
+            .set(if begun { limits.header_timeout } else { LINGER });
         std::future::poll_fn(|cx| {
             loop {
                 let data = self.inbox.data();
@@ -269,11 +309,16 @@ impl Connection {
 }
 
 /// Sends a refusal on a connection that will be closed.
-pub(crate) async fn refuse(thread: &Thread, stream: &mut TcpStream, refusal: &Refusal, scratch: &mut Scratch) {
+pub(crate) async fn refuse(
+    thread: &Thread,
+    stream: &mut TcpStream,
+    refusal: &Refusal,
+    scratch: &mut Scratch,
+) {
     if let Some(why) = refusal.why {
         thread.shard.refused(why);
     }
-    let id = format!("{:032x}", fastrand::u128(..));
+    let id = crate::headers::new_id(fastrand::u128(..));
     let mut body = Vec::new();
     respond::refusal(refusal, &id, false, &mut scratch.answer, &mut body);
     let mut out = Vec::with_capacity(512);

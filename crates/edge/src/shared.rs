@@ -63,22 +63,38 @@ impl Shared {
     }
 }
 
+/// The plan that a thread follows: a reference of its own to the common one, so that what requests
+/// count when they take and drop it is this thread's memory.
+pub(crate) struct Current(Arc<Live>);
+
+impl std::ops::Deref for Current {
+    type Target = Live;
+
+    fn deref(&self) -> &Live {
+        &self.0
+    }
+}
+
 /// One data thread: what its connections reach without touching another thread's memory.
 pub struct Thread {
     /// Of all threads.
     pub shared: Arc<Shared>,
-    /// An `Arc` of its own around the common one, so that requests count in this thread's memory.
-    live: ArcSwap<Arc<Live>>,
+    live: ArcSwap<Current>,
     pub(crate) shard: Arc<Shard>,
     log: Mutex<Option<Sender>>,
 }
 
 impl Thread {
     /// Thread number `index` of a node.
-    pub fn new(shared: &Arc<Shared>, index: usize, live: Arc<Live>, log: Option<&AccessLog>) -> Arc<Thread> {
+    pub fn new(
+        shared: &Arc<Shared>,
+        index: usize,
+        live: Arc<Live>,
+        log: Option<&AccessLog>,
+    ) -> Arc<Thread> {
         Arc::new(Thread {
             shared: shared.clone(),
-            live: ArcSwap::from_pointee(live),
+            live: ArcSwap::from_pointee(Current(live)),
             shard: shared.stats.shard(index),
             log: Mutex::new(log.map(AccessLog::sender)),
         })
@@ -86,7 +102,7 @@ impl Thread {
 
     /// From the next request on, this plan holds.
     pub fn follow(&self, live: Arc<Live>) {
-        self.live.store(Arc::new(live));
+        self.live.store(Arc::new(Current(live)));
     }
 
     /// From the next request on, lines go here.
@@ -94,23 +110,36 @@ impl Thread {
         *self.log.lock().unwrap_or_else(PoisonError::into_inner) = log.map(AccessLog::sender);
     }
 
-    pub(crate) fn live(&self) -> Arc<Arc<Live>> {
+    pub(crate) fn live(&self) -> Arc<Current> {
         self.live.load_full()
     }
 
     pub(crate) fn logs(&self) -> bool {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
     }
 
     pub(crate) fn log(&self, record: &Record<'_>) {
-        if let Some(sender) = self.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(sender) = self
+            .log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+        {
             sender.write(record);
         }
     }
 
     /// Hands lines over that wait for more; called some times a second.
     pub fn flush_log(&self) {
-        if let Some(sender) = self.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(sender) = self
+            .log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+        {
             sender.flush();
             self.shard.log_dropped(sender.take_dropped());
         }

@@ -21,9 +21,6 @@ use crate::terminal::{self, Align, Paint, count, ms, table};
 /// What is shown of an explanation.
 #[derive(Debug, Deserialize)]
 struct Explained {
-    method: String,
-    host: String,
-    path: String,
     client: IpAddr,
     #[serde(flatten)]
     outcome: Outcome,
@@ -120,7 +117,7 @@ pub fn explain(ask: &cli::Explain) -> Result<ExitCode, Failure> {
         Some(place) => Failure::foreign(place),
         None => Failure::Request("the explanation can't be shown; see it with --json".to_owned()),
     })?;
-    let mut text = show(&explained, Paint::stdout());
+    let mut text = show(ask, &explained, Paint::stdout());
     if ask.admin.is_none() && matches!(explained.outcome, Outcome::Forwarded { .. }) {
         text += "\nHow the endpoints are now, a running node knows: ask it with --admin URL.\n";
     }
@@ -170,11 +167,8 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-fn show(explained: &Explained, paint: Paint) -> String {
-    let asked = format!(
-        "{} http://{}{}",
-        explained.method, explained.host, explained.path
-    );
+fn show(ask: &cli::Explain, explained: &Explained, paint: Paint) -> String {
+    let asked = format!("{} {}", ask.method, ask.url);
     let mut text = format!("{} from {}\n", paint.bold(&asked), explained.client);
     text += &match &explained.outcome {
         Outcome::Refused { status, why } => {
@@ -292,7 +286,7 @@ fn retry(retry: &Retry) -> String {
         return "nothing is tried again\n".to_owned();
     }
     let unsent = if retry.only_if_unsent {
-        ", if nothing of the request was sent yet"
+        ", only if nothing of the request was sent"
     } else {
         ""
     };

@@ -85,7 +85,12 @@ fn endpoints(plan: &Plan) -> Vec<String> {
 fn start(loaded: Loaded, file: Option<PathBuf>, grace: Duration) -> Result<Node, Failure> {
     terminal::note(&Paint::stderr().diagnostics(&loaded.warnings));
     let plan = loaded.plan;
-    Ok(Node::start(Options { plan, file, grace })?)
+    Ok(Node::start(Options {
+        plan,
+        file,
+        grace,
+        tell: None,
+    })?)
 }
 
 fn urls(node: &Node) -> Vec<String> {

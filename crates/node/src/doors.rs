@@ -47,17 +47,27 @@ impl Doors {
         threads: usize,
         inherited: &mut Vec<TcpListener>,
     ) -> Result<Bound, BindError> {
-        let new = wanted.iter().filter(|l| !self.open.contains_key(&l.address));
+        let new = wanted
+            .iter()
+            .filter(|l| !self.open.contains_key(&l.address));
         let bound = new.map(|plan| {
             let sockets = sockets(plan.address, threads, inherited);
-            sockets.map(|s| (plan.clone(), s)).map_err(|why| BindError { address: plan.address, why })
+            sockets.map(|s| (plan.clone(), s)).map_err(|why| BindError {
+                address: plan.address,
+                why,
+            })
         });
         bound.collect::<Result<_, _>>().map(Bound)
     }
 
     /// Opens what is bound, tells open doors what changed about them, and closes those that `wanted`
     /// doesn't have.
-    pub(crate) fn follow(&mut self, wanted: &[Arc<Listener>], bound: Bound, threads: &[DataThread]) -> io::Result<()> {
+    pub(crate) fn follow(
+        &mut self,
+        wanted: &[Arc<Listener>],
+        bound: Bound,
+        threads: &[DataThread],
+    ) -> io::Result<()> {
         self.open.retain(|address, door| {
             let plan = wanted.iter().find(|l| l.address == *address);
             match plan {
@@ -72,10 +82,22 @@ impl Doors {
         });
         for (plan, sockets) in bound.0 {
             let address = plan.address;
-            let door = Door { plan: watch::channel(plan).0, stop: watch::channel(false).0, sockets };
-            for (thread, at) in threads.iter().cycle().zip(0..door.sockets.len().max(threads.len())) {
+            let door = Door {
+                plan: watch::channel(plan).0,
+                stop: watch::channel(false).0,
+                sockets,
+            };
+            for (thread, at) in threads
+                .iter()
+                .cycle()
+                .zip(0..door.sockets.len().max(threads.len()))
+            {
                 let listener = door.sockets[at % door.sockets.len()].try_clone()?;
-                thread.open(Open { listener, door: door.plan.subscribe(), stop: door.stop.subscribe() });
+                thread.open(Open {
+                    listener,
+                    door: door.plan.subscribe(),
+                    stop: door.stop.subscribe(),
+                });
             }
             self.open.insert(address, door);
         }
@@ -104,7 +126,11 @@ impl Doors {
 }
 
 /// The sockets of one address: inherited ones, which any number of threads can share, or new ones.
-fn sockets(address: SocketAddr, threads: usize, inherited: &mut Vec<TcpListener>) -> io::Result<Vec<TcpListener>> {
+fn sockets(
+    address: SocketAddr,
+    threads: usize,
+    inherited: &mut Vec<TcpListener>,
+) -> io::Result<Vec<TcpListener>> {
     let mine = |socket: &mut TcpListener| socket.local_addr().is_ok_and(|local| local == address);
     let found: Vec<TcpListener> = inherited.extract_if(.., mine).collect();
     if !found.is_empty() {

@@ -52,7 +52,7 @@ async fn services_tell_of_their_endpoints() {
     assert!(shop.get("plan").is_none());
     let one = served.json("/api/v1/services/shop").await;
     assert_eq!(one["endpoints"], shop["endpoints"]);
-    assert_eq!(one["plan"]["balance"], json!({ "hash": "header:X-User" }));
+    assert_eq!(one["plan"]["balance"], json!({ "hash": "header:x-user" }));
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn config_is_the_plan_in_the_words_of_the_file() {
     assert_eq!(plan["limits"]["header_bytes"], "32KiB");
     assert_eq!(plan["limits"]["idle_timeout"], "1m");
     let shop = &plan["service"]["shop"];
-    assert_eq!(shop["balance"], json!({ "hash": "header:X-User" }));
+    assert_eq!(shop["balance"], json!({ "hash": "header:x-user" }));
     assert_eq!(
         shop["endpoints"][2],
         json!({ "url": "http://127.0.0.1:3003", "weight": 1, "region": "us" })

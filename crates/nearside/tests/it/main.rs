@@ -4,4 +4,6 @@
 #![allow(dead_code)] // Support is for all tests of this crate, whichever of them there are.
 
 mod cli;
+mod endpoints;
+mod malformed;
 mod support;

@@ -28,6 +28,11 @@ impl Client {
         self.stream.get_ref()
     }
 
+    /// What comes, to be read in other ways than as answers.
+    pub fn reader(&mut self) -> &mut impl Read {
+        &mut self.stream
+    }
+
     /// Sends these bytes as they are.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes.as_ref())
@@ -64,6 +69,14 @@ impl Client {
         } else {
             self.answer()
         }
+    }
+
+    /// The answer to GET with these further fields, each with its line's end; `Host` is `shop.test`.
+    pub fn get_with(&mut self, target: &str, fields: &str) -> io::Result<Message> {
+        self.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: shop.test\r\n{fields}\r\n"
+        ))?;
+        self.answer()
     }
 
     /// The answer to GET.

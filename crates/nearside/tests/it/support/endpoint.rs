@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::http::Message;
-use super::{free_address, until};
+use super::{free_listener, until};
 
 /// What an endpoint does with a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,12 +56,15 @@ struct Shared {
 impl Endpoint {
     /// One on a port of its own.
     pub fn start(behaviour: Behaviour) -> Self {
-        Self::start_at(free_address(), behaviour)
+        Self::listen(free_listener(), behaviour)
     }
 
     /// One at this address, such as one that was stopped.
     pub fn start_at(address: SocketAddr, behaviour: Behaviour) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        Self::listen(TcpListener::bind(address).unwrap(), behaviour)
+    }
+
+    fn listen(listener: TcpListener, behaviour: Behaviour) -> Self {
         let shared = Arc::new(Shared {
             address: listener.local_addr().unwrap(),
             behaviour: Mutex::new(behaviour),

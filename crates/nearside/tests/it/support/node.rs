@@ -25,6 +25,7 @@ pub fn command() -> Command {
     ] {
         command.env_remove(name);
     }
+    command.stdin(Stdio::null());
     command
 }
 
@@ -49,13 +50,24 @@ impl Nearside {
     /// The same with these further arguments, and ready when this returns.
     #[track_caller]
     pub fn start_with(config: &str, args: &[&str]) -> Self {
+        Self::start_by(config, args, |command, _| command)
+    }
+
+    /// The same, started as `wrap` says: with variables, say, or with another program before it, that
+    /// has the address where clients will come in.
+    #[track_caller]
+    pub fn start_by(
+        config: &str,
+        args: &[&str],
+        wrap: impl FnOnce(Command, SocketAddr) -> Command,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (listen, admin) = (free_address(), free_address());
         let file = folder.path().join("nearside.toml");
         write(&file, config, listen, admin);
         let mut run = command();
         run.arg("run").arg("-c").arg(&file).args(args);
-        Self::spawn(run, listen, admin, folder)
+        Self::spawn(wrap(run, listen), listen, admin, folder)
     }
 
     /// Runs `nearside proxy` in front of these endpoints, with these further arguments.
@@ -83,7 +95,6 @@ impl Nearside {
     fn spawn(mut command: Command, listen: SocketAddr, admin: SocketAddr, folder: TempDir) -> Self {
         let mut child = command
             .current_dir(folder.path())
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -114,11 +125,26 @@ impl Nearside {
         node
     }
 
-    /// Does it say that it can take requests, and follow signals?
+    /// Can it take requests and signals, and has it said what it is?
     fn is_ready(&self) -> bool {
         let answer = Client::connect(self.admin).and_then(|mut client| client.get("/readyz"));
         answer.is_ok_and(|answer| answer.status() == 200)
-            && self.said().contains(&format!("http://{}", self.admin))
+            && self.follows_signals()
+            && self.said().contains(&self.admin.to_string())
+    }
+
+    /// Has it taken the signals that it follows? One that comes before ends it, as it ends any program.
+    fn follows_signals(&self) -> bool {
+        let wanted: u64 = [Signal::HUP, Signal::TERM, Signal::USR2]
+            .iter()
+            .map(|signal| 1 << (signal.as_raw() - 1))
+            .sum();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let caught = status
+            .unwrap_or_default()
+            .lines()
+            .find_map(|line| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok());
+        caught.is_some_and(|caught| caught & wanted == wanted)
     }
 
     fn has_ended(&mut self) -> bool {

@@ -1,0 +1,38 @@
+//! Endpoints of which a test writes every byte itself.
+
+use std::io::{self, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+use super::Message;
+
+/// Serves each connection in a thread of its own, as long as the test's process lives. If the other
+/// side breaks off, `serve` may return its error.
+pub fn scripted(
+    serve: impl Fn(&TcpStream) -> io::Result<()> + Send + Sync + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = Arc::new(serve);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let serve = serve.clone();
+            std::thread::spawn(move || {
+                let _broken = serve(&stream);
+            });
+        }
+    });
+    address
+}
+
+/// Reads the head of one request. What follows the head is lost unless it is read from the reader.
+pub fn request<'s>(stream: &'s TcpStream) -> io::Result<(Message, BufReader<&'s TcpStream>)> {
+    let mut reader = BufReader::new(stream);
+    let head = Message::read_head(&mut reader)?;
+    Ok((head.ok_or(io::ErrorKind::UnexpectedEof)?, reader))
+}
+
+/// Writes these bytes.
+pub fn answer(mut stream: &TcpStream, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    stream.write_all(bytes.as_ref())
+}
