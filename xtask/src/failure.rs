@@ -39,9 +39,6 @@ pub trait While<T> {
 
 impl<T> While<T> for io::Result<T> {
     fn while_doing(self, doing: impl std::fmt::Display) -> Outcome<T> {
-        self.map_err(|cause| Failure::System {
-            doing: doing.to_string(),
-            cause,
-        })
+        self.map_err(|cause| Failure::System { doing: doing.to_string(), cause })
     }
 }

@@ -53,17 +53,13 @@ fn run(arguments: &[&str]) -> Outcome<()> {
             println!("{HELP}");
             Ok(())
         }
-        _ => Err(Failure::Usage(format!(
-            "`{}` is not one of:\n{HELP}",
-            arguments.join(" ")
-        ))),
+        _ => Err(Failure::Usage(format!("`{}` is not one of:\n{HELP}", arguments.join(" ")))),
     }
 }
 
 /// Reads a whole number from an argument.
 fn number<T: std::str::FromStr>(text: &str) -> Outcome<T> {
-    text.parse()
-        .map_err(|_| Failure::Usage(format!("`{text}` is not a number that fits here")))
+    text.parse().map_err(|_| Failure::Usage(format!("`{text}` is not a number that fits here")))
 }
 
 /// The folder of the repository.

@@ -29,10 +29,7 @@ pub fn command(line: &[&str]) -> Outcome<()> {
     if status.success() {
         return Ok(());
     }
-    Err(Failure::Unmet(format!(
-        "`{}` ended with {status}",
-        line.join(" ")
-    )))
+    Err(Failure::Unmet(format!("`{}` ended with {status}", line.join(" "))))
 }
 
 /// The command line as a step of that name.
@@ -45,15 +42,6 @@ pub fn first_line(program: &str, arguments: &[&str]) -> String {
     let Ok(output) = Command::new(program).args(arguments).output() else {
         return String::new();
     };
-    let printed = if output.stdout.is_empty() {
-        output.stderr
-    } else {
-        output.stdout
-    };
-    String::from_utf8_lossy(&printed)
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    let printed = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    String::from_utf8_lossy(&printed).lines().next().unwrap_or_default().trim().to_owned()
 }

@@ -12,16 +12,7 @@ pub fn run() -> Outcome<()> {
     let start = Instant::now();
     tools::provide(tools::FOR_TESTS)?;
     command_step(&["cargo", "fmt", "--all", "--check"])?;
-    command_step(&[
-        "cargo",
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ])?;
+    command_step(&["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
     command_step(&["cargo", "test", "--workspace", "--locked"])?;
     step("house checks", house::run)?;
     println!("All holds, in {:.0} s.", start.elapsed().as_secs_f64());

@@ -15,45 +15,22 @@ pub struct Tool {
 }
 
 /// What `cargo xtask test` needs.
-pub const FOR_TESTS: &[Tool] = &[
-    Tool {
-        program: "curl",
-        package: "curl",
-    },
-    Tool {
-        program: "nginx",
-        package: "nginx-light",
-    },
-];
+pub const FOR_TESTS: &[Tool] =
+    &[Tool { program: "curl", package: "curl" }, Tool { program: "nginx", package: "nginx-light" }];
 
 /// What `cargo xtask bench` needs.
 pub const FOR_BENCHES: &[Tool] = &[
-    Tool {
-        program: "nginx",
-        package: "nginx-light",
-    },
-    Tool {
-        program: "haproxy",
-        package: "haproxy",
-    },
-    Tool {
-        program: "wrk",
-        package: "wrk",
-    },
-    Tool {
-        program: "taskset",
-        package: "util-linux",
-    },
+    Tool { program: "nginx", package: "nginx-light" },
+    Tool { program: "haproxy", package: "haproxy" },
+    Tool { program: "wrk", package: "wrk" },
+    Tool { program: "taskset", package: "util-linux" },
 ];
 
 /// Installs what of `tools` is missing, saying so first.
 pub fn provide(tools: &[Tool]) -> Outcome<()> {
     let mut packages = Vec::new();
     for tool in tools.iter().filter(|tool| find(tool.program).is_none()) {
-        println!(
-            "missing: {}, to be installed from Debian's package {}",
-            tool.program, tool.package
-        );
+        println!("missing: {}, to be installed from Debian's package {}", tool.program, tool.package);
         packages.push(tool.package);
     }
     if packages.is_empty() {
@@ -61,13 +38,7 @@ pub fn provide(tools: &[Tool]) -> Outcome<()> {
     }
     step("apt-get update", || apt_get(&["update", "-q"]))?;
     step(&format!("apt-get install {}", packages.join(" ")), || {
-        apt_get(
-            &[
-                &["install", "-q", "-y", "--no-install-recommends"],
-                packages.as_slice(),
-            ]
-            .concat(),
-        )
+        apt_get(&[&["install", "-q", "-y", "--no-install-recommends"], packages.as_slice()].concat())
     })
 }
 
@@ -82,21 +53,14 @@ pub fn find(program: &str) -> Option<PathBuf> {
 
 fn apt_get(arguments: &[&str]) -> Outcome<()> {
     if find("apt-get").is_none() {
-        return Err(Failure::Unmet(
-            "no apt-get here: install the missing programs by hand".into(),
-        ));
+        return Err(Failure::Unmet("no apt-get here: install the missing programs by hand".into()));
     }
-    let as_root: &[&str] = if rustix::process::geteuid().is_root() {
-        &[]
-    } else {
-        &["sudo", "-n"]
-    };
+    let as_root: &[&str] = if rustix::process::geteuid().is_root() { &[] } else { &["sudo", "-n"] };
     let program = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
     command(&[as_root, &program, arguments].concat())
 }
 
 /// A program that [`provide`] has seen to.
 pub fn found(program: &str) -> Outcome<PathBuf> {
-    find(program)
-        .ok_or_else(|| Failure::Unmet(format!("{} was not found", Path::new(program).display())))
+    find(program).ok_or_else(|| Failure::Unmet(format!("{} was not found", Path::new(program).display())))
 }

@@ -44,10 +44,7 @@ fn routes() -> [(&'static str, MethodRouter<Arc<dyn Operations>>); 13] {
         ("/api/v1/config", get(config)),
         ("/api/v1/services", get(services)),
         ("/api/v1/services/{service}", get(service)),
-        (
-            "/api/v1/services/{service}/endpoints/drain",
-            post(drain_endpoint),
-        ),
+        ("/api/v1/services/{service}/endpoints/drain", post(drain_endpoint)),
         ("/api/v1/routes", get(list_routes)),
         ("/api/v1/reload", post(reload)),
         ("/api/v1/drain", post(drain)),
@@ -93,18 +90,12 @@ async fn readyz(State(node): Node) -> (StatusCode, &'static str) {
     match node.shared().phase() {
         Phase::Running => (StatusCode::OK, "ready"),
         Phase::Leaving => (StatusCode::SERVICE_UNAVAILABLE, "the node is leaving"),
-        Phase::Closing => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the node has closed its listeners",
-        ),
+        Phase::Closing => (StatusCode::SERVICE_UNAVAILABLE, "the node has closed its listeners"),
     }
 }
 
 async fn metrics(State(node): Node) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, exposition::CONTENT_TYPE)],
-        metrics::page(&*node),
-    )
+    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], metrics::page(&*node))
 }
 
 async fn openapi() -> impl IntoResponse {
@@ -177,14 +168,10 @@ fn not_reloaded(error: ReloadError) -> Problem {
     match error {
         ReloadError::Config(report) => {
             let detail = "the file holds mistakes; the plan before runs on";
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with(
-                "diagnostics",
-                json!({ "listed": report.diagnostics, "omitted": report.omitted }),
-            )
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+                .with("diagnostics", json!({ "listed": report.diagnostics, "omitted": report.omitted }))
         }
-        ReloadError::Bind(_) | ReloadError::NoFile => {
-            Problem::new(StatusCode::CONFLICT, error.to_string())
-        }
+        ReloadError::Bind(_) | ReloadError::NoFile => Problem::new(StatusCode::CONFLICT, error.to_string()),
     }
 }
 
@@ -200,25 +187,14 @@ async fn explain(
     let Query(pairs) = query.map_err(|bad| Problem::bad_request(bad.body_text()))?;
     let question = question(pairs)?;
     let live = node.live();
-    let explained = explain::explain(
-        &question,
-        &live.plan,
-        &live.router,
-        Some(node.registry()),
-        clock::now(),
-    );
-    explained
-        .map(Json)
-        .map_err(|unclear| Problem::bad_request(unclear.to_string()))
+    let explained =
+        explain::explain(&question, &live.plan, &live.router, Some(node.registry()), clock::now());
+    explained.map(Json).map_err(|unclear| Problem::bad_request(unclear.to_string()))
 }
 
 fn question(pairs: Vec<(String, String)>) -> Result<Question, Problem> {
-    let mut question = Question {
-        url: String::new(),
-        method: "GET".to_owned(),
-        from: None,
-        headers: Vec::new(),
-    };
+    let mut question =
+        Question { url: String::new(), method: "GET".to_owned(), from: None, headers: Vec::new() };
     for (name, value) in pairs {
         match name.as_str() {
             "url" => question.url = value,
@@ -235,9 +211,7 @@ fn question(pairs: Vec<(String, String)>) -> Result<Question, Problem> {
         }
     }
     if question.url.is_empty() {
-        return Err(Problem::bad_request(
-            "explain wants `url`: what would be asked",
-        ));
+        return Err(Problem::bad_request("explain wants `url`: what would be asked"));
     }
     Ok(question)
 }

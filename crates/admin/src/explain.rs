@@ -223,10 +223,7 @@ pub fn explain(
         host: String::new(),
         path: String::new(),
         client: question.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        outcome: Outcome::Refused {
-            status: 400,
-            why: "the request isn't whole".to_owned(),
-        },
+        outcome: Outcome::Refused { status: 400, why: "the request isn't whole".to_owned() },
         routes: Vec::new(),
         routes_omitted: 0,
     };
@@ -238,29 +235,18 @@ pub fn explain(
             return Ok(explanation);
         }
     };
-    let host = target::host(head.authority())
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let host = target::host(head.authority()).unwrap_or_default().to_ascii_lowercase();
     let header = |name: &str| head.fields.get_named(name.as_bytes());
-    let ask = Ask {
-        host: &host,
-        path: head.path(),
-        method: head.method_text(),
-        header: &header,
-    };
+    let ask = Ask { host: &host, path: head.path(), method: head.method_text(), header: &header };
     let verdicts = router.explain(&ask);
     explanation.routes_omitted = verdicts.len().saturating_sub(ROUTES);
     let verdicts = verdicts.iter().take(ROUTES);
-    explanation.routes = verdicts
-        .filter_map(|(at, verdict)| considered(plan.routes.get(*at)?, verdict))
-        .collect();
+    explanation.routes =
+        verdicts.filter_map(|(at, verdict)| considered(plan.routes.get(*at)?, verdict)).collect();
     explanation.host = text(&host);
     explanation.path = text(head.path());
     let found = router.find(&ask);
-    let asked = Asked {
-        head,
-        client: explanation.client,
-    };
+    let asked = Asked { head, client: explanation.client };
     explanation.outcome = match found {
         Found::Route(at) => match plan.routes.get(at) {
             Some(route) => outcome(route, &asked, plan, registry, now),
@@ -280,10 +266,7 @@ pub fn explain(
 
 /// The head of the request that the question stands for.
 fn write(question: &Question) -> Result<Vec<u8>, Unclear> {
-    let (scheme, rest) = question
-        .url
-        .split_once("://")
-        .unwrap_or(("http", &question.url));
+    let (scheme, rest) = question.url.split_once("://").unwrap_or(("http", &question.url));
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return Err(Unclear::Scheme(scheme.to_owned()));
     }
@@ -311,25 +294,16 @@ fn write(question: &Question) -> Result<Vec<u8>, Unclear> {
 
 /// Reads the head as a listener does; none if it isn't whole.
 fn read(text: &[u8], plan: &Plan) -> Result<Option<RequestHead>, Outcome> {
-    let limits = wire::head::Limits {
-        bytes: plan.limits.header_bytes,
-        fields: plan.limits.headers,
-    };
+    let limits = wire::head::Limits { bytes: plan.limits.header_bytes, fields: plan.limits.headers };
     let mut head = RequestHead::default();
-    let refused = |bad: wire::BadHead| Outcome::Refused {
-        status: bad.status(),
-        why: bad.to_string(),
-    };
+    let refused = |bad: wire::BadHead| Outcome::Refused { status: bad.status(), why: bad.to_string() };
     let whole = head.read(text, limits).map_err(refused)?.is_some();
     let length = framing::of_request(&head).map_err(refused)?;
     framing::expects_continue(&head).map_err(refused)?;
     if let Length::Exact(bytes) = length
         && bytes > plan.limits.body
     {
-        let why = format!(
-            "the request's body may have {} bytes here",
-            plan.limits.body
-        );
+        let why = format!("the request's body may have {} bytes here", plan.limits.body);
         return Err(Outcome::Refused { status: 413, why });
     }
     Ok(whole.then_some(head))
@@ -338,15 +312,10 @@ fn read(text: &[u8], plan: &Plan) -> Result<Option<RequestHead>, Outcome> {
 fn considered(route: &Route, verdict: &Verdict) -> Option<Considered> {
     let why = match verdict {
         Verdict::Chosen => "it is the most specific route that fits".to_owned(),
-        Verdict::LessSpecific => {
-            "it fits, but a more specific or an earlier one is taken".to_owned()
-        }
+        Verdict::LessSpecific => "it fits, but a more specific or an earlier one is taken".to_owned(),
         Verdict::Method => format!("it is for {} only", route.methods.join(", ")),
         Verdict::Header(name) => {
-            let wanted = route
-                .headers_match
-                .iter()
-                .find(|wanted| wanted.name == *name)?;
+            let wanted = route.headers_match.iter().find(|wanted| wanted.name == *name)?;
             match wanted.value {
                 Some(_) => format!("it wants another value of the header field {name}"),
                 None => format!("it wants the header field {name}"),
@@ -355,27 +324,13 @@ fn considered(route: &Route, verdict: &Verdict) -> Option<Considered> {
         Verdict::Path => format!("its path is {}", route.path),
     };
     let chosen = *verdict == Verdict::Chosen;
-    Some(Considered {
-        route: route.name.to_string(),
-        line: route.line,
-        chosen,
-        why,
-    })
+    Some(Considered { route: route.name.to_string(), line: route.line, chosen, why })
 }
 
-fn outcome(
-    route: &Route,
-    asked: &Asked,
-    plan: &Plan,
-    registry: Option<&Registry>,
-    now: u64,
-) -> Outcome {
+fn outcome(route: &Route, asked: &Asked, plan: &Plan, registry: Option<&Registry>, now: u64) -> Outcome {
     let name = route.name.to_string();
     match &route.action {
-        Action::Respond(respond) => Outcome::Responded {
-            route: name,
-            status: respond.status,
-        },
+        Action::Respond(respond) => Outcome::Responded { route: name, status: respond.status },
         Action::Redirect(redirect) => {
             let head = &asked.head;
             let values = template::Values {
@@ -385,11 +340,7 @@ fn outcome(
                 rest: template::rest(&route.path, head.path()),
             };
             match template::fill(&redirect.to, &values) {
-                Some(to) => Outcome::Redirected {
-                    route: name,
-                    status: redirect.status,
-                    to,
-                },
+                Some(to) => Outcome::Redirected { route: name, status: redirect.status, to },
                 None => Outcome::Refused {
                     status: 400,
                     why: "no safe redirect can be made of this host and path".to_owned(),
@@ -411,11 +362,7 @@ fn parties(
     registry: Option<&Registry>,
     now: u64,
 ) -> Vec<Party> {
-    let all: u64 = forward
-        .to
-        .iter()
-        .map(|(_, weight)| u64::from(*weight))
-        .sum();
+    let all: u64 = forward.to.iter().map(|(_, weight)| u64::from(*weight)).sum();
     let party = |(name, weight): &(Arc<str>, u32)| {
         let share = f64::from(*weight) / all.max(1) as f64;
         let mut party = from_plan(plan.services.get(name)?, share, asked);
@@ -461,17 +408,12 @@ fn live(party: &mut Party, service: &Service, asked: &Asked, now: u64) {
     let hash = edge::hash(hashed(&service.plan().balance), &asked.head, asked.client);
     let sticky = edge::sticky_key(service.plan(), &asked.head);
     let scores = service.scores(hash, now).into_iter();
-    party.endpoints = scores
-        .map(|(endpoint, score)| scored(&endpoint, score, sticky))
-        .collect();
+    party.endpoints = scores.map(|(endpoint, score)| scored(&endpoint, score, sticky)).collect();
     let status = service.status(now);
     party.all_ill = status.all_ill;
     party.limit = status.limit;
     party.retry.left = Some(status.retries_left);
-    let rest = status
-        .endpoints
-        .into_iter()
-        .filter(|endpoint| !endpoint.used);
+    let rest = status.endpoints.into_iter().filter(|endpoint| !endpoint.used);
     party.unused = rest.map(unused).collect();
     if matches!(asked.head.method, Method::Get | Method::Head) {
         party.hedge_after_ms = service.hedge_after().map(|after| after.as_secs_f64() * 1e3);
@@ -500,9 +442,7 @@ fn unused(endpoint: EndpointStatus) -> Unused {
     Unused {
         url: endpoint.url,
         state: endpoint.state,
-        why: endpoint
-            .why
-            .map_or_else(|| why.to_owned(), |cause| format!("{why}: {cause}")),
+        why: endpoint.why.map_or_else(|| why.to_owned(), |cause| format!("{why}: {cause}")),
     }
 }
 

@@ -91,17 +91,14 @@ impl Family<'_> {
     /// Writes one distribution; times in seconds.
     pub(crate) fn times(&mut self, (label, value): (&str, &str), times: &Histogram) {
         let mut below = 0;
-        let bounds = Histogram::BOUNDS
-            .iter()
-            .map(|nanos| seconds(*nanos).to_string());
+        let bounds = Histogram::BOUNDS.iter().map(|nanos| seconds(*nanos).to_string());
         for (count, bound) in times.counts.iter().zip(bounds.chain(["+Inf".to_owned()])) {
             below += count;
             let labels = [(label, value), (BOUND, &bound)];
             self.page.sample(self.name, "_bucket", &labels, below);
         }
         let labels = [(label, value)];
-        self.page
-            .sample(self.name, "_sum", &labels, seconds(times.nanos));
+        self.page.sample(self.name, "_sum", &labels, seconds(times.nanos));
         self.page.sample(self.name, "_count", &labels, below);
     }
 }

@@ -35,12 +35,7 @@ impl Guard {
     ///
     /// # Errors
     /// The answer, if not.
-    pub(crate) fn admit(
-        &self,
-        method: &Method,
-        path: &str,
-        fields: &HeaderMap,
-    ) -> Result<(), Problem> {
+    pub(crate) fn admit(&self, method: &Method, path: &str, fields: &HeaderMap) -> Result<(), Problem> {
         if PROBES.contains(&path) {
             return Ok(());
         }
@@ -54,9 +49,7 @@ impl Guard {
             _ => {}
         }
         if !method.is_safe() && is_cross_site(fields) {
-            return Err(Problem::forbidden(
-                "another site's page may not change this node",
-            ));
+            return Err(Problem::forbidden("another site's page may not change this node"));
         }
         Ok(())
     }
@@ -65,9 +58,7 @@ impl Guard {
         let Some(host) = only(fields, &header::HOST).and_then(wire::target::host) else {
             return false;
         };
-        let bare = host
-            .strip_prefix(b"[")
-            .and_then(|host| host.strip_suffix(b"]"));
+        let bare = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
         let Ok(host) = std::str::from_utf8(bare.unwrap_or(host)) else {
             return false;
         };
@@ -93,20 +84,14 @@ fn has_token(fields: &HeaderMap, token: &Secret) -> bool {
 
 /// Compares in a time that tells nothing of where two texts differ, only whether their lengths do.
 fn equal(a: &[u8], b: &[u8]) -> bool {
-    let differ = a
-        .iter()
-        .zip(b)
-        .fold(0, |differ, (a, b)| black_box(differ | (a ^ b)));
+    let differ = a.iter().zip(b).fold(0, |differ, (a, b)| black_box(differ | (a ^ b)));
     a.len() == b.len() && differ == 0
 }
 
 /// Was the request made by a page of another site? What is no browser sends neither field.
 fn is_cross_site(fields: &HeaderMap) -> bool {
     let site = fields.get_all(SEC_FETCH_SITE);
-    if site
-        .iter()
-        .any(|site| site != "same-origin" && site != "none")
-    {
+    if site.iter().any(|site| site != "same-origin" && site != "none") {
         return true;
     }
     let host = only(fields, &header::HOST);

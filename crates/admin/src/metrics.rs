@@ -18,12 +18,7 @@ const NONE: &str = "(none)";
 pub(crate) fn page(node: &dyn Operations) -> String {
     let mut page = Page::default();
     let now = clock::now();
-    let services: Vec<_> = node
-        .registry()
-        .all()
-        .iter()
-        .map(|service| service.status(now))
-        .collect();
+    let services: Vec<_> = node.registry().all().iter().map(|service| service.status(now)).collect();
     requests(&mut page, &node.shared().stats.snapshot());
     endpoints(&mut page, &services);
     health(&mut page, &services);
@@ -48,10 +43,7 @@ fn requests(page: &mut Page, counts: &Snapshot) {
     let help = "Time from a request's first byte to its answer's last.";
     let mut family = page.histogram("nearside_request_seconds", help);
     for route in &counts.routes {
-        family.times(
-            ("route", route.route.as_deref().unwrap_or(NONE)),
-            &route.seconds,
-        );
+        family.times(("route", route.route.as_deref().unwrap_or(NONE)), &route.seconds);
     }
     let help = "Time from a request's being sent to an endpoint to the head of the answer.";
     let mut family = page.histogram("nearside_upstream_seconds", help);
@@ -74,13 +66,11 @@ fn requests(page: &mut Page, counts: &Snapshot) {
         family.add(&[("why", why)], count);
     }
     let help = "Lines of the access log that were dropped because they could not be written.";
-    page.counter("nearside_log_dropped_total", help)
-        .add(&[], counts.log_dropped);
+    page.counter("nearside_log_dropped_total", help).add(&[], counts.log_dropped);
 }
 
 fn endpoints(page: &mut Page, services: &[ServiceStatus]) {
-    let of_each = |family: &mut crate::exposition::Family<'_>,
-                   value: &dyn Fn(&EndpointStatus) -> u64| {
+    let of_each = |family: &mut crate::exposition::Family<'_>, value: &dyn Fn(&EndpointStatus) -> u64| {
         for service in services {
             for endpoint in &service.endpoints {
                 let labels = [("service", &*service.name), ("endpoint", &*endpoint.url)];
@@ -93,25 +83,16 @@ fn endpoints(page: &mut Page, services: &[ServiceStatus]) {
         u64::from(endpoint.state == Standing::Up)
     });
     let help = "Requests that the endpoint has now.";
-    of_each(
-        &mut page.gauge("nearside_endpoint_in_flight", help),
-        &|endpoint| u64::from(endpoint.in_flight),
-    );
+    of_each(&mut page.gauge("nearside_endpoint_in_flight", help), &|endpoint| u64::from(endpoint.in_flight));
     let help = "Requests that were sent to the endpoint.";
-    of_each(
-        &mut page.counter("nearside_endpoint_requests_total", help),
-        &|endpoint| endpoint.requests,
-    );
+    of_each(&mut page.counter("nearside_endpoint_requests_total", help), &|endpoint| endpoint.requests);
     let help = "Requests that the endpoint failed; kind=\"status\" is an answer with 500 to 599.";
     let mut family = page.counter("nearside_endpoint_failures_total", help);
     for service in services {
         for endpoint in &service.endpoints {
             for (kind, count) in kinds(&endpoint.errors) {
                 let (service, url) = (&*service.name, &*endpoint.url);
-                family.add(
-                    &[("service", service), ("endpoint", url), ("kind", kind)],
-                    count,
-                );
+                family.add(&[("service", service), ("endpoint", url), ("kind", kind)], count);
             }
         }
     }
@@ -137,40 +118,25 @@ fn health(page: &mut Page, services: &[ServiceStatus]) {
 
 fn this_node(page: &mut Page, node: &dyn Operations) {
     let connections = node.shared().connections.load(Relaxed);
-    page.gauge("nearside_connections", "Client connections that are open.")
-        .add(&[], connections);
+    page.gauge("nearside_connections", "Client connections that are open.").add(&[], connections);
     let reloads = node.reloads();
-    let mut family = page.counter(
-        "nearside_config_reloads_total",
-        "Times that the file was read anew.",
-    );
+    let mut family = page.counter("nearside_config_reloads_total", "Times that the file was read anew.");
     family.add(&[("result", "done")], reloads.done);
     family.add(&[("result", "failed")], reloads.failed);
     let version = [("version", env!("CARGO_PKG_VERSION"))];
-    page.gauge(
-        "nearside_build_info",
-        "Always 1; the labels tell what is running.",
-    )
-    .add(&version, 1);
-    let started = node
-        .started()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    page.gauge("nearside_build_info", "Always 1; the labels tell what is running.").add(&version, 1);
+    let started = node.started().duration_since(UNIX_EPOCH).unwrap_or_default();
     let help = "When the process started, in seconds since 1970.";
-    page.gauge("process_start_time_seconds", help)
-        .add(&[], started.as_secs_f64());
+    page.gauge("process_start_time_seconds", help).add(&[], started.as_secs_f64());
     if let Some(bytes) = resident_bytes() {
-        page.gauge("process_resident_memory_bytes", "Memory of the process.")
-            .add(&[], bytes);
+        page.gauge("process_resident_memory_bytes", "Memory of the process.").add(&[], bytes);
     }
 }
 
 /// The memory of this process, where the system tells it (Linux).
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     kib.checked_mul(1024)
 }

@@ -16,11 +16,7 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            detail: detail.into(),
-            more: None,
-        }
+        Self { status, detail: detail.into(), more: None }
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use config::plan::{
-    AccessLog, Action, Balance, Discover, Endpoint, Forward, HashBy, HeaderRules, HedgeAfter,
-    HostMatch, Limits, Listener, LogFormat, Mirror, PathMatch, Plan, Retry, Route, Service,
+    AccessLog, Action, Balance, Discover, Endpoint, Forward, HashBy, HeaderRules, HedgeAfter, HostMatch,
+    Limits, Listener, LogFormat, Mirror, PathMatch, Plan, Retry, Route, Service,
 };
 use config::units::{show_duration, show_size};
 use serde_json::{Map, Value, json};
@@ -19,9 +19,7 @@ const SECRET_WORDS: [&str; 6] = ["auth", "cookie", "key", "password", "secret", 
 /// The whole plan.
 pub(crate) fn plan(plan: &Plan) -> Value {
     let services = plan.services.values();
-    let services: Map<String, Value> = services
-        .map(|one| (one.name.to_string(), service(one)))
-        .collect();
+    let services: Map<String, Value> = services.map(|one| (one.name.to_string(), service(one))).collect();
     json!({
         "node": {
             "name": &*plan.node.name,
@@ -140,11 +138,7 @@ fn endpoint(endpoint: &Endpoint) -> Value {
 fn discover(discover: &Discover) -> Value {
     let every = |every| show_duration(every).to_string();
     match discover {
-        Discover::Dns {
-            host,
-            port,
-            every: time,
-        } => {
+        Discover::Dns { host, port, every: time } => {
             json!({ "dns": format!("{host}:{port}"), "every": every(*time) })
         }
         Discover::Srv { name, every: time } => {
@@ -173,10 +167,7 @@ fn hedge_after(after: &HedgeAfter) -> String {
 pub(crate) fn route(route: &Route) -> Value {
     let conditions = route.headers_match.iter().map(|condition| {
         let value = condition.value.as_deref().unwrap_or("*");
-        (
-            condition.name.to_string(),
-            json!(unless_secret(&condition.name, value)),
-        )
+        (condition.name.to_string(), json!(unless_secret(&condition.name, value)))
     });
     let conditions: Map<String, Value> = conditions.collect();
     let mut shown = json!({
@@ -207,7 +198,8 @@ fn show_forward(forward: &Forward, shown: &mut Value) {
     match &*forward.to {
         [(only, _)] => shown["service"] = json!(**only),
         parts => {
-            let part = |(service, weight): &(Arc<str>, u32)| json!({ "service": **service, "weight": weight });
+            let part =
+                |(service, weight): &(Arc<str>, u32)| json!({ "service": **service, "weight": weight });
             shown["split"] = list(parts, part);
         }
     }
@@ -229,19 +221,14 @@ fn headers(route: &Route) -> Option<Value> {
             })
         })
     };
-    let (request, response) = (
-        changes(&route.request_headers),
-        changes(&route.response_headers),
-    );
+    let (request, response) = (changes(&route.request_headers), changes(&route.response_headers));
     let any = request.is_some() || response.is_some();
     any.then(|| table(json!({ "request": request, "response": response })))
 }
 
 fn pairs(pairs: &[(Arc<str>, Arc<str>)]) -> Map<String, Value> {
     let pairs = pairs.iter();
-    pairs
-        .map(|(name, value)| (name.to_string(), json!(unless_secret(name, value))))
-        .collect()
+    pairs.map(|(name, value)| (name.to_string(), json!(unless_secret(name, value)))).collect()
 }
 
 fn unless_secret<'v>(name: &str, value: &'v str) -> &'v str {
@@ -251,10 +238,7 @@ fn unless_secret<'v>(name: &str, value: &'v str) -> &'v str {
 }
 
 fn access_log(log: &AccessLog) -> Value {
-    let path = log
-        .path
-        .as_ref()
-        .map_or_else(|| "-".to_owned(), |path| path.display().to_string());
+    let path = log.path.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
     let format = match log.format {
         LogFormat::Json => "json",
         LogFormat::Common => "common",

@@ -103,11 +103,7 @@ struct Quantiles {
 impl Quantiles {
     fn of(times: &Histogram) -> Self {
         let quantile = |share| times.quantile(share).map(|time| time.as_secs_f64() * 1e3);
-        Self {
-            p50: quantile(0.5),
-            p90: quantile(0.9),
-            p99: quantile(0.99),
-        }
+        Self { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99) }
     }
 }
 
@@ -124,22 +120,13 @@ pub(crate) fn of_node(node: &dyn Operations) -> NodeStatus {
         phase: phase_name(shared.phase()),
         uptime_seconds: since(node.started()).as_secs_f64(),
         threads: plan.node.threads,
-        listeners: plan
-            .listeners
-            .iter()
-            .map(|listener| listener.address.to_string())
-            .collect(),
+        listeners: plan.listeners.iter().map(|listener| listener.address.to_string()).collect(),
         connections: shared.connections.load(Relaxed),
         under_way: shared.under_way.load(Relaxed),
         requests: counts.requests(),
         latency_ms: Quantiles::of(&counts.seconds()),
         routes: plan.routes.len(),
-        services: node
-            .registry()
-            .all()
-            .iter()
-            .map(|service| summary(service, now))
-            .collect(),
+        services: node.registry().all().iter().map(|service| summary(service, now)).collect(),
         reloads: reloads(node),
     }
 }
@@ -153,12 +140,7 @@ fn summary(service: &Service, now: u64) -> Summary {
     Summary {
         endpoints: status.endpoints.len(),
         well: count(|state| state == Standing::Up),
-        ill: count(|state| {
-            matches!(
-                state,
-                Standing::Ill | Standing::Ejected | Standing::Unresolved
-            )
-        }),
+        ill: count(|state| matches!(state, Standing::Ill | Standing::Ejected | Standing::Unresolved)),
         unknown: count(|state| state == Standing::Unknown),
         drained: count(|state| state == Standing::Drained),
         all_ill: status.all_ill,
@@ -179,36 +161,25 @@ fn reloads(node: &dyn Operations) -> ReloadsStatus {
 /// All services as of now, by name.
 pub(crate) fn of_services(node: &dyn Operations) -> Vec<ServiceReport> {
     let counts = node.shared().stats.snapshot().services;
-    let counts: HashMap<&str, &ServiceStats> = counts
-        .iter()
-        .map(|stats| (stats.service.as_str(), stats))
-        .collect();
+    let counts: HashMap<&str, &ServiceStats> =
+        counts.iter().map(|stats| (stats.service.as_str(), stats)).collect();
     let services = node.registry().all();
     let services = services.iter();
-    services
-        .map(|service| report(service, counts.get(&**service.name()).copied()))
-        .collect()
+    services.map(|service| report(service, counts.get(&**service.name()).copied())).collect()
 }
 
 /// One service as of now, with what the file says of it.
 pub(crate) fn of_service(node: &dyn Operations, service: &Service) -> ServiceReport {
     let counts = node.shared().stats.snapshot().services;
-    let counts = counts
-        .iter()
-        .find(|stats| stats.service == **service.name());
-    ServiceReport {
-        plan: Some(show::service(service.plan())),
-        ..report(service, counts)
-    }
+    let counts = counts.iter().find(|stats| stats.service == **service.name());
+    ServiceReport { plan: Some(show::service(service.plan())), ..report(service, counts) }
 }
 
 fn report(service: &Service, counts: Option<&ServiceStats>) -> ServiceReport {
     ServiceReport {
         status: service.status(clock::now()),
         hedges: counts.map_or(0, |counts| counts.hedges),
-        latency_ms: counts
-            .map(|counts| Quantiles::of(&counts.seconds))
-            .unwrap_or_default(),
+        latency_ms: counts.map(|counts| Quantiles::of(&counts.seconds)).unwrap_or_default(),
         plan: None,
     }
 }
@@ -216,10 +187,8 @@ fn report(service: &Service, counts: Option<&ServiceStats>) -> ServiceReport {
 /// The plan's routes in the order of the file, then what found none of them.
 pub(crate) fn of_routes(node: &dyn Operations) -> Vec<RouteReport> {
     let counts = node.shared().stats.snapshot().routes;
-    let mut counts: HashMap<Option<String>, RouteStats> = counts
-        .into_iter()
-        .map(|stats| (stats.route.clone(), stats))
-        .collect();
+    let mut counts: HashMap<Option<String>, RouteStats> =
+        counts.into_iter().map(|stats| (stats.route.clone(), stats)).collect();
     let mut report = |route: Option<&Route>| {
         let name = route.map(|route| route.name.to_string());
         let counts = counts.remove(&name).unwrap_or_default();
@@ -234,11 +203,7 @@ pub(crate) fn of_routes(node: &dyn Operations) -> Vec<RouteReport> {
         }
     };
     let plan = node.live().plan.clone();
-    let mut routes: Vec<_> = plan
-        .routes
-        .iter()
-        .map(|route| report(Some(route)))
-        .collect();
+    let mut routes: Vec<_> = plan.routes.iter().map(|route| report(Some(route))).collect();
     routes.push(report(None));
     routes
 }

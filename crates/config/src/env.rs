@@ -6,10 +6,7 @@ use crate::kind::Wrong;
 use crate::report::quote;
 
 /// Puts the environment's values into `text`. As in a shell, `:-` also stands in for an empty value.
-pub(crate) fn expand<'t>(
-    text: &'t str,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Cow<'t, str>, Wrong> {
+pub(crate) fn expand<'t>(text: &'t str, env: &dyn Fn(&str) -> Option<String>) -> Result<Cow<'t, str>, Wrong> {
     if !text.contains('$') {
         return Ok(Cow::Borrowed(text));
     }
@@ -43,20 +40,15 @@ fn variable(inside: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String
     };
     let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if name.is_empty() || !letters || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(Wrong::new(format!(
-            "{} is not the name of an environment variable",
-            quote(name)
-        ))
-        .help("names are of letters, digits and `_`; for a plain `$` write `$$`"));
+        return Err(Wrong::new(format!("{} is not the name of an environment variable", quote(name)))
+            .help("names are of letters, digits and `_`; for a plain `$` write `$$`"));
     }
     match (env(name), default) {
         (Some(value), None) => Ok(value),
         (Some(value), Some(_)) if !value.is_empty() => Ok(value),
         (_, Some(default)) => Ok(default.to_owned()),
-        (None, None) => Err(
-            Wrong::new(format!("the environment variable `{name}` is not set"))
-                .help(format!("set it, or write ${{{name}:-default}}")),
-        ),
+        (None, None) => Err(Wrong::new(format!("the environment variable `{name}` is not set"))
+            .help(format!("set it, or write ${{{name}:-default}}"))),
     }
 }
 
@@ -71,25 +63,12 @@ mod tests {
             "EMPTY" => Some(String::new()),
             _ => None,
         };
-        let text = |text| {
-            expand(text, &env)
-                .map(std::borrow::Cow::into_owned)
-                .map_err(|wrong| wrong.message)
-        };
-        assert_eq!(
-            text("http://${HOST}:${PORT:-80}/"),
-            Ok("http://shop:80/".to_owned())
-        );
+        let text = |text| expand(text, &env).map(std::borrow::Cow::into_owned).map_err(|wrong| wrong.message);
+        assert_eq!(text("http://${HOST}:${PORT:-80}/"), Ok("http://shop:80/".to_owned()));
         assert_eq!(text("[${EMPTY}][${EMPTY:-x}]"), Ok("[][x]".to_owned()));
         assert_eq!(text("$${HOST} $5 $"), Ok("${HOST} $5 $".to_owned()));
-        assert_eq!(
-            text("${PORT}"),
-            Err("the environment variable `PORT` is not set".to_owned())
-        );
+        assert_eq!(text("${PORT}"), Err("the environment variable `PORT` is not set".to_owned()));
         assert_eq!(text("${HOST"), Err("`${` has no `}`".to_owned()));
-        assert_eq!(
-            text("${1}"),
-            Err("`1` is not the name of an environment variable".to_owned())
-        );
+        assert_eq!(text("${1}"), Err("`1` is not the name of an environment variable".to_owned()));
     }
 }

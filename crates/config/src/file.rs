@@ -9,15 +9,15 @@ use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use crate::kind::{
-    Absence, At, Item, Kind, Map, OrOff, Reader, Tables, Word, Wrong, choose, described, key_name,
-    one_of, prose, table,
+    Absence, At, Item, Kind, Map, OrOff, Reader, Tables, Word, Wrong, choose, described, key_name, one_of,
+    prose, table,
 };
 use crate::net::Cidr;
 use crate::plan::{self, HashBy, HedgeAfter, HostMatch, LogFormat, PathMatch};
 use crate::scalar::{DAY, HOUR, KIB, MIB, Off, Share, Size, Statuses, TIB, Time, Whole};
 use crate::word::{
-    Authority, CookieName, DnsName, EndpointUrl, FieldName, FieldValue, Location, Method, Name,
-    NodeName, OwnFieldName, Protocol, RetryWhen, Target, Token,
+    Authority, CookieName, DnsName, EndpointUrl, FieldName, FieldValue, Location, Method, Name, NodeName,
+    OwnFieldName, Protocol, RetryWhen, Target, Token,
 };
 
 table! {
@@ -354,9 +354,7 @@ impl Kind for plan::Balance {
 
     fn read(item: Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         match item.value {
-            DeValue::Table(_) => BalanceHash::read(item, reader)?
-                .hash
-                .map(|hash| Self::Hash(hash.value)),
+            DeValue::Table(_) => BalanceHash::read(item, reader)?.hash.map(|hash| Self::Hash(hash.value)),
             DeValue::String(text) if text == "hash" => {
                 reader
                     .mistake(item.at, "`hash` needs to know what the hash is taken of")
@@ -405,11 +403,7 @@ impl Kind for plan::Endpoint {
             DeValue::Table(_) => {
                 let table = WeightedEndpoint::read(item, reader)?;
                 let region = table.region.map(|region| region.value.0);
-                Some(Self {
-                    weight: table.weight?.value.0,
-                    region,
-                    ..table.url?.value.0
-                })
+                Some(Self { weight: table.weight?.value.0, region, ..table.url?.value.0 })
             }
             _ => reader.other_type(item),
         }

@@ -37,17 +37,11 @@ pub(crate) struct Wrong {
 
 impl Wrong {
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            help: None,
-        }
+        Self { message: message.into(), help: None }
     }
 
     pub fn help(self, help: impl Into<String>) -> Self {
-        Self {
-            help: Some(help.into()),
-            ..self
-        }
+        Self { help: Some(help.into()), ..self }
     }
 }
 
@@ -66,24 +60,12 @@ pub(crate) struct Item<'a> {
 
 impl<'a> Item<'a> {
     fn new(key: &'a str, value: &'a Spanned<DeValue<'a>>, reader: &Reader<'_>) -> Self {
-        Self {
-            key,
-            value: value.get_ref(),
-            at: reader.place(Span::of(value)),
-            usual: None,
-            each: false,
-        }
+        Self { key, value: value.get_ref(), at: reader.place(Span::of(value)), usual: None, each: false }
     }
 
     /// A table as large as the file.
     pub fn root(value: &'a DeValue<'a>) -> Self {
-        Self {
-            key: "the file",
-            value,
-            at: Span::WHOLE,
-            usual: None,
-            each: false,
-        }
+        Self { key: "the file", value, at: Span::WHOLE, usual: None, each: false }
     }
 }
 
@@ -103,8 +85,7 @@ pub(crate) trait Kind: Sized {
 
     /// What to say when a required key is not there.
     fn missing(key: &str) -> Wrong {
-        Wrong::new(format!("`{key}` is missing"))
-            .help(format!("for example: {key} = {}", Self::example()))
+        Wrong::new(format!("`{key}` is missing")).help(format!("for example: {key} = {}", Self::example()))
     }
 }
 
@@ -188,11 +169,7 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self {
-            notes: Notes::default(),
-            env,
-            pinned: None,
-        }
+        Self { notes: Notes::default(), env, pinned: None }
     }
 
     fn place(&self, at: Span) -> Span {
@@ -224,25 +201,11 @@ impl<'a> Reader<'a> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        let usual = item
-            .usual
-            .filter(|usual| !["[]", "{}", "0"].contains(usual))
-            .map(str::to_owned);
+        let usual = item.usual.filter(|usual| !["[]", "{}", "0"].contains(usual)).map(str::to_owned);
         let example = usual.unwrap_or_else(K::example);
-        let (each, example) = if item.each {
-            ("each of ", format!("[{example}]"))
-        } else {
-            ("", example)
-        };
-        self.mistake(
-            item.at,
-            format!(
-                "{each}{} must be {}, not {found}",
-                quote(item.key),
-                K::wanted()
-            ),
-        )
-        .help(format!("for example: {} = {example}", item.key));
+        let (each, example) = if item.each { ("each of ", format!("[{example}]")) } else { ("", example) };
+        self.mistake(item.at, format!("{each}{} must be {}, not {found}", quote(item.key), K::wanted()))
+            .help(format!("for example: {} = {example}", item.key));
         None
     }
 
@@ -256,21 +219,14 @@ impl<'a> Reader<'a> {
         let DeValue::Table(table) = item.value else {
             return self.other_type::<K>(item).and(None);
         };
-        for key in table
-            .keys()
-            .filter(|key| !known.contains(&key.get_ref().as_ref()))
-        {
+        for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let (name, at) = (key.get_ref(), self.place(Span::of(key)));
             if later.contains(&name.as_ref()) {
                 self.mistake(at, format!("`{name}` is not in this build"))
                     .help("remove it, or use a later version of nearside");
             } else {
                 let help = did_you_mean(name, known);
-                self.mistake(
-                    at,
-                    format!("{} is not a key that is known here", quote(name)),
-                )
-                .help(help);
+                self.mistake(at, format!("{} is not a key that is known here", quote(name))).help(help);
             }
         }
         Some(table)
@@ -285,15 +241,8 @@ impl<'a> Reader<'a> {
         absence: &Absence,
     ) -> Option<At<K>> {
         if let Some(value) = table.get(key) {
-            let usual = if let Absence::Default(text) = absence {
-                Some(*text)
-            } else {
-                None
-            };
-            return self.item(Item {
-                usual,
-                ..Item::new(key, value, self)
-            });
+            let usual = if let Absence::Default(text) = absence { Some(*text) } else { None };
+            return self.item(Item { usual, ..Item::new(key, value, self) });
         }
         match absence {
             Absence::Optional => None,
@@ -330,12 +279,7 @@ impl<K: Kind> Kind for Vec<At<K>> {
         let DeValue::Array(values) = item.value else {
             return reader.other_type::<Self>(item);
         };
-        let each = |value| {
-            reader.item(Item {
-                each: true,
-                ..Item::new(item.key, value, reader)
-            })
-        };
+        let each = |value| reader.item(Item { each: true, ..Item::new(item.key, value, reader) });
         Some(values.iter().filter_map(each).collect())
     }
 
@@ -365,10 +309,7 @@ impl<K: Kind> Kind for Tables<K> {
             }
             DeValue::Table(_) => {
                 let wrong = Wrong::new(format!("`[{}]` must be a list of tables", item.key));
-                reader.wrong(
-                    item.at,
-                    wrong.help(format!("write `[[{}]]` with two brackets", item.key)),
-                );
+                reader.wrong(item.at, wrong.help(format!("write `[[{}]]` with two brackets", item.key)));
                 None
             }
             _ => <Vec<At<K>>>::read(item, reader).map(Self),
@@ -380,12 +321,9 @@ impl<K: Kind> Kind for Tables<K> {
     }
 
     fn missing(key: &str) -> Wrong {
-        let lines = K::example()
-            .trim_matches(['{', '}', ' '])
-            .replace(", ", "\n");
-        Wrong::new(format!("there is no `[[{key}]]`")).help(format!(
-            "write at least one, for example:\n[[{key}]]\n{lines}"
-        ))
+        let lines = K::example().trim_matches(['{', '}', ' ']).replace(", ", "\n");
+        Wrong::new(format!("there is no `[[{key}]]`"))
+            .help(format!("write at least one, for example:\n[[{key}]]\n{lines}"))
     }
 }
 
@@ -459,10 +397,7 @@ pub(crate) fn described(mut schema: Json, doc: &[&str], absence: &Absence) -> Js
 
 /// The lines of a doc comment as one text.
 pub(crate) fn prose(doc: &[&str]) -> String {
-    doc.iter()
-        .map(|line| line.trim())
-        .collect::<Vec<_>>()
-        .join(" ")
+    doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
 }
 
 /// A field's name, of which `stringify!` makes `r#match` where the name is a word of Rust.

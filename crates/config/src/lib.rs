@@ -65,13 +65,9 @@ pub fn parse(
     base: &Path,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, Report> {
-    let (plan, report) = read_as(text, file, env, |tables, source, reader| {
-        check::plan(tables, base, source, reader)
-    })?;
-    Ok(Loaded {
-        plan,
-        warnings: report.diagnostics,
-    })
+    let (plan, report) =
+        read_as(text, file, env, |tables, source, reader| check::plan(tables, base, source, reader))?;
+    Ok(Loaded { plan, warnings: report.diagnostics })
 }
 
 /// Reads a file that `discover = { file = … }` names: `endpoints`, as in a service. It has no variables.
@@ -80,9 +76,7 @@ pub fn parse(
 /// When the text holds any mistake; all of them are listed.
 pub fn endpoints_file(text: &str, file: &str) -> Result<Vec<plan::Endpoint>, Report> {
     let endpoints = |table: file::Endpoints, _: &Source<'_>, reader: &mut Reader<'_>| {
-        table
-            .endpoints
-            .map(|endpoints| check::endpoints(endpoints, reader))
+        table.endpoints.map(|endpoints| check::endpoints(endpoints, reader))
     };
     read_as(text, file, &|_| None, endpoints).map(|(endpoints, _)| endpoints)
 }
@@ -93,29 +87,18 @@ pub fn endpoints_file(text: &str, file: &str) -> Result<Vec<plan::Endpoint>, Rep
 /// When it can't be read, is too large, or is not UTF-8.
 pub fn read(path: &Path) -> Result<String, Report> {
     let name = &path.display().to_string();
-    let whole = |message: String, help: Option<&str>| {
-        Report::of_file(name, message, help.map(str::to_owned))
-    };
+    let whole = |message: String, help: Option<&str>| Report::of_file(name, message, help.map(str::to_owned));
     let unreadable = |error: std::io::Error| whole(format!("can't be read: {error}"), None);
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() > MAX_FILE {
         return Err(too_large(name));
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..good]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        whole(
-            format!("line {line} is not UTF-8"),
-            Some("save the file with the encoding UTF-8"),
-        )
+        let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+        whole(format!("line {line} is not UTF-8"), Some("save the file with the encoding UTF-8"))
     })
 }
 
@@ -128,11 +111,7 @@ pub fn schema() -> Json {
 }
 
 fn too_large(file: &str) -> Report {
-    Report::of_file(
-        file,
-        format!("is larger than {}", units::show_size(MAX_FILE as u64)),
-        None,
-    )
+    Report::of_file(file, format!("is larger than {}", units::show_size(MAX_FILE as u64)), None)
 }
 
 /// Reads text as a table of one kind and makes something of it.
@@ -156,8 +135,7 @@ fn read_as<K: Kind, T>(
     let mut made = None;
     if errors.is_empty() {
         let value = DeValue::Table(document.into_inner());
-        made = K::read(Item::root(&value), &mut reader)
-            .and_then(|table| make(table, &source, &mut reader));
+        made = K::read(Item::root(&value), &mut reader).and_then(|table| make(table, &source, &mut reader));
     }
     let mistakes = reader.notes.mistakes();
     let report = reader.notes.report(&source);

@@ -4,17 +4,12 @@
 const LONGEST: usize = 64;
 
 /// The candidate that differs from `word` by the fewest edits, if they are few enough for a slip.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.chars().take(LONGEST + 1).map(plain).collect();
     let allowed = (word.len() / 3).max(1);
     candidates
         .into_iter()
-        .filter(|candidate| {
-            candidate.len().abs_diff(word.len()) <= allowed && word.len() <= LONGEST
-        })
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= allowed && word.len() <= LONGEST)
         .map(|candidate| (edits(&word, candidate), candidate))
         .filter(|(edits, _)| *edits <= allowed)
         .min_by_key(|(edits, _)| *edits)
@@ -23,11 +18,7 @@ pub(crate) fn nearest<'a>(
 
 /// `Least-Connections` and `least_connections` are the same word to a reader.
 fn plain(c: char) -> char {
-    if c == '-' {
-        '_'
-    } else {
-        c.to_ascii_lowercase()
-    }
+    if c == '-' { '_' } else { c.to_ascii_lowercase() }
 }
 
 /// Edits (one letter added, left out, changed, or two neighbours exchanged) between two words.

@@ -71,9 +71,8 @@ impl FromStr for Cidr {
 
     /// Reads `10.0.0.0/8`, or one address as the range that holds only it.
     fn from_str(text: &str) -> Result<Self, CidrError> {
-        let (address, bits) = text
-            .split_once('/')
-            .map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let (address, bits) =
+            text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let ip: IpAddr = address.parse().map_err(|_| CidrError::Address)?;
         let most = if ip.is_ipv4() { 32 } else { 128 };
         let digits = |bits: &&str| bits.bytes().all(|b| b.is_ascii_digit());
@@ -86,11 +85,7 @@ impl FromStr for Cidr {
                 .ok_or(CidrError::Bits(most))?,
         };
         let range = Self::around(ip, bits);
-        if range.base == ip {
-            Ok(range)
-        } else {
-            Err(CidrError::Host(range))
-        }
+        if range.base == ip { Ok(range) } else { Err(CidrError::Host(range)) }
     }
 }
 
@@ -100,8 +95,7 @@ mod tests {
 
     #[test]
     fn ranges_are_read_and_hold_what_they_should() {
-        let holds =
-            |range: &str, ip: &str| range.parse::<Cidr>().unwrap().contains(ip.parse().unwrap());
+        let holds = |range: &str, ip: &str| range.parse::<Cidr>().unwrap().contains(ip.parse().unwrap());
         assert!(holds("10.0.0.0/8", "10.255.0.1") && !holds("10.0.0.0/8", "11.0.0.0"));
         assert!(holds("10.0.0.0/8", "::ffff:10.1.2.3"));
         assert!(holds("192.0.2.7", "192.0.2.7") && !holds("192.0.2.7", "192.0.2.6"));
@@ -117,9 +111,6 @@ mod tests {
         assert_eq!(wrong("10.0.0.0/33"), CidrError::Bits(32));
         assert_eq!(wrong("10.0.0.0/+8"), CidrError::Bits(32));
         assert_eq!(wrong("::/"), CidrError::Bits(128));
-        assert_eq!(
-            wrong("10.1.0.0/8").to_string(),
-            "the range that holds it is 10.0.0.0/8"
-        );
+        assert_eq!(wrong("10.1.0.0/8").to_string(), "the range that holds it is 10.0.0.0/8");
     }
 }

@@ -65,10 +65,7 @@ impl fmt::Debug for Secret {
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admin")
-            .field("listen", &self.listen)
-            .field("token", &self.token)
-            .finish()
+        f.debug_struct("Admin").field("listen", &self.listen).field("token", &self.token).finish()
     }
 }
 

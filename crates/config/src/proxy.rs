@@ -10,18 +10,9 @@ use std::fmt::Write;
 pub fn proxy_text(to: &[String], listen: &str, balance: Option<&str>) -> String {
     let urls: Vec<String> = to
         .iter()
-        .map(|url| {
-            if url.contains("://") {
-                quoted(url)
-            } else {
-                quoted(&format!("http://{url}"))
-            }
-        })
+        .map(|url| if url.contains("://") { quoted(url) } else { quoted(&format!("http://{url}")) })
         .collect();
-    let mut text = format!(
-        "[[listen]]\naddress = {}\n\n[service.proxy]\n",
-        quoted(listen)
-    );
+    let mut text = format!("[[listen]]\naddress = {}\n\n[service.proxy]\n", quoted(listen));
     match balance {
         Some(hash) if hash.contains(':') || hash == "path" || hash == "client" => {
             let _ = writeln!(text, "balance = {{ hash = {} }}", quoted(hash));
@@ -31,17 +22,11 @@ pub fn proxy_text(to: &[String], listen: &str, balance: Option<&str>) -> String 
         }
         None => {}
     }
-    let _ = write!(
-        text,
-        "endpoints = [{}]\n\n[[route]]\nservice = \"proxy\"\n",
-        urls.join(", ")
-    );
+    let _ = write!(text, "endpoints = [{}]\n\n[[route]]\nservice = \"proxy\"\n", urls.join(", "));
     text
 }
 
 /// A string of TOML: JSON's escapes are among TOML's.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text)
-        .to_string()
-        .replace('\u{7f}', "\\u007f")
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }

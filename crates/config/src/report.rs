@@ -73,25 +73,11 @@ pub struct Place {
 impl Report {
     /// A report with one mistake about a file as a whole, such as that it can't be read.
     pub fn of_file(file: &str, message: impl Into<String>, help: Option<String>) -> Self {
-        let place = Place {
-            file: file.into(),
-            line: 0,
-            column: 0,
-            source: String::new(),
-            indent: 0,
-            length: 0,
-        };
-        let mistake = Diagnostic {
-            severity: Severity::Error,
-            message: message.into(),
-            place,
-            also: None,
-            help,
-        };
-        Self {
-            diagnostics: vec![mistake],
-            omitted: 0,
-        }
+        let place =
+            Place { file: file.into(), line: 0, column: 0, source: String::new(), indent: 0, length: 0 };
+        let mistake =
+            Diagnostic { severity: Severity::Error, message: message.into(), place, also: None, help };
+        Self { diagnostics: vec![mistake], omitted: 0 }
     }
 }
 
@@ -147,14 +133,7 @@ impl Place {
         let margin = number.len();
         writeln!(f, "{:margin$} |", "")?;
         writeln!(f, "{number} | {}", self.source)?;
-        writeln!(
-            f,
-            "{:margin$} | {:indent$}{}",
-            "",
-            "",
-            "^".repeat(self.length),
-            indent = self.indent
-        )
+        writeln!(f, "{:margin$} | {:indent$}{}", "", "", "^".repeat(self.length), indent = self.indent)
     }
 }
 
@@ -163,14 +142,7 @@ pub(crate) fn quote(text: &str) -> String {
     const LONGEST: usize = 60;
     let short: String = text.chars().take(LONGEST).collect();
     let more = if short.len() < text.len() { "…" } else { "" };
-    format!(
-        "`{}{more}`",
-        short
-            .escape_debug()
-            .to_string()
-            .replace("\\\"", "\"")
-            .replace("\\'", "'")
-    )
+    format!("`{}{more}`", short.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"))
 }
 
 /// A range of bytes in the file.
@@ -182,10 +154,7 @@ pub(crate) struct Span {
 
 impl Span {
     /// The file as a whole; it sorts after every place in it.
-    pub const WHOLE: Self = Self {
-        start: u32::MAX,
-        end: u32::MAX,
-    };
+    pub const WHOLE: Self = Self { start: u32::MAX, end: u32::MAX };
 
     pub fn of<T>(spanned: &Spanned<T>) -> Self {
         Self::from(spanned.span())
@@ -195,10 +164,7 @@ impl Span {
 impl From<std::ops::Range<usize>> for Span {
     fn from(range: std::ops::Range<usize>) -> Self {
         let short = |n| u32::try_from(n).unwrap_or(u32::MAX);
-        Self {
-            start: short(range.start),
-            end: short(range.end),
-        }
+        Self { start: short(range.start), end: short(range.end) }
     }
 }
 
@@ -255,13 +221,7 @@ impl Notes {
     }
 
     fn note(&mut self, severity: Severity, at: Span, message: String) -> &mut Note {
-        let note = Note {
-            severity,
-            at,
-            message,
-            also: None,
-            help: None,
-        };
+        let note = Note { severity, at, message, also: None, help: None };
         if self.full() {
             self.omitted += 1;
             self.kept.truncate(KEPT - 1);
@@ -279,16 +239,8 @@ impl Notes {
         }
         self.kept.sort_by_key(|note| note.at);
         let omitted = self.omitted + found - self.kept.len().min(LISTED);
-        let diagnostics = self
-            .kept
-            .into_iter()
-            .take(LISTED)
-            .map(|note| source.diagnostic(note))
-            .collect();
-        Report {
-            diagnostics,
-            omitted,
-        }
+        let diagnostics = self.kept.into_iter().take(LISTED).map(|note| source.diagnostic(note)).collect();
+        Report { diagnostics, omitted }
     }
 }
 
@@ -301,25 +253,13 @@ pub(crate) struct Source<'t> {
 
 impl<'t> Source<'t> {
     pub fn new(file: &str, text: &'t str) -> Self {
-        let ends = text
-            .bytes()
-            .zip(1..)
-            .filter(|(byte, _)| *byte == b'\n')
-            .map(|(_, next)| next);
-        Self {
-            file: file.into(),
-            text,
-            starts: std::iter::once(0).chain(ends).collect(),
-        }
+        let ends = text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
+        Self { file: file.into(), text, starts: std::iter::once(0).chain(ends).collect() }
     }
 
     /// The line of a place, from 1; 0 for the file as a whole.
     pub fn line(&self, at: Span) -> usize {
-        if at == Span::WHOLE {
-            0
-        } else {
-            self.starts.partition_point(|start| *start <= at.start)
-        }
+        if at == Span::WHOLE { 0 } else { self.starts.partition_point(|start| *start <= at.start) }
     }
 
     fn diagnostic(&self, note: Note) -> Diagnostic {
@@ -327,9 +267,7 @@ impl<'t> Source<'t> {
             severity: note.severity,
             message: note.message,
             place: self.place(note.at),
-            also: note
-                .also
-                .map(|(at, label)| Box::new((self.place(at), label))),
+            also: note.also.map(|(at, label)| Box::new((self.place(at), label))),
             help: note.help,
         }
     }
@@ -338,38 +276,19 @@ impl<'t> Source<'t> {
         let line = self.line(at);
         let file = self.file.clone();
         let Some(start) = line.checked_sub(1).and_then(|index| self.starts.get(index)) else {
-            return Place {
-                file,
-                line: 0,
-                column: 0,
-                source: String::new(),
-                indent: 0,
-                length: 0,
-            };
+            return Place { file, line: 0, column: 0, source: String::new(), indent: 0, length: 0 };
         };
         let text = self.text.get(*start as usize..).unwrap_or_default();
         let text = text.split('\n').next().unwrap_or_default();
         let text = text.strip_suffix('\r').unwrap_or(text);
         let chars_to = |offset: u32| {
             let bytes = (offset.saturating_sub(*start) as usize).min(text.len());
-            text.char_indices()
-                .take_while(|(index, _)| *index < bytes)
-                .count()
+            text.char_indices().take_while(|(index, _)| *index < bytes).count()
         };
         let (from, to) = (chars_to(at.start), chars_to(at.end));
         let (source, indent) = shown(&starred(text), from);
-        let length = to
-            .saturating_sub(from)
-            .min(source.chars().count().saturating_sub(indent))
-            .max(1);
-        Place {
-            file,
-            line,
-            column: from + 1,
-            source,
-            indent,
-            length,
-        }
+        let length = to.saturating_sub(from).min(source.chars().count().saturating_sub(indent)).max(1);
+        Place { file, line, column: from + 1, source, indent, length }
     }
 }
 
@@ -377,11 +296,7 @@ impl<'t> Source<'t> {
 /// Control characters can't reach the terminal.
 fn shown(line: &str, from: usize) -> (String, usize) {
     let long = line.chars().nth(SHOWN).is_some();
-    let skipped = if long {
-        from.saturating_sub(SHOWN / 2)
-    } else {
-        0
-    };
+    let skipped = if long { from.saturating_sub(SHOWN / 2) } else { 0 };
     let mut source = String::from(if skipped > 0 { "…" } else { "" });
     let visible = |c: char| if c == '\t' { ' ' } else { c };
     source.extend(
@@ -402,17 +317,12 @@ fn shown(line: &str, from: usize) -> (String, usize) {
 fn starred(line: &str) -> Cow<'_, str> {
     let value = line.match_indices("token").find_map(|(index, key)| {
         let rest = line.get(index + key.len()..)?;
-        rest.trim_start_matches(['"', '\'', ' ', '\t'])
-            .strip_prefix('=')
-            .map(str::trim_start)
+        rest.trim_start_matches(['"', '\'', ' ', '\t']).strip_prefix('=').map(str::trim_start)
     });
     let Some(value) = value else {
         return Cow::Borrowed(line);
     };
-    let variable = value
-        .get(1..)
-        .is_some_and(|inside| inside.starts_with("${"))
-        && !value.contains(":-");
+    let variable = value.get(1..).is_some_and(|inside| inside.starts_with("${")) && !value.contains(":-");
     if variable {
         return Cow::Borrowed(line);
     }
@@ -420,9 +330,7 @@ fn starred(line: &str) -> Cow<'_, str> {
     let inside = line.len() - value.len() + usize::from(quote.is_some());
     let ends = |rest: &str| rest.is_empty() || rest.starts_with([' ', '\t', ',', '}']);
     let end = quote.and_then(|quote| {
-        let mut quotes = line[inside..]
-            .match_indices(quote)
-            .map(|(index, _)| inside + index);
+        let mut quotes = line[inside..].match_indices(quote).map(|(index, _)| inside + index);
         quotes.find(|index| ends(&line[index + 1..]))
     });
     let end = end.unwrap_or(line.len());

@@ -48,10 +48,7 @@ impl Kind for Off {
     fn read(item: Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         if bool::read(item, reader)? {
             reader
-                .mistake(
-                    item.at,
-                    format!("`{} = true` is not in this build", item.key),
-                )
+                .mistake(item.at, format!("`{} = true` is not in this build", item.key))
                 .help("remove it, or use a later version of nearside");
             return None;
         }
@@ -83,10 +80,7 @@ impl<const MIN: u32, const MAX: u32> Kind for Whole<MIN, MAX> {
         let number = integer(written).and_then(|number| u32::try_from(number).ok());
         let number = number.filter(|number| (MIN..=MAX).contains(number));
         if number.is_none() {
-            reader.mistake(
-                item.at,
-                format!("`{}` must be {}", item.key, Self::wanted()),
-            );
+            reader.mistake(item.at, format!("`{}` must be {}", item.key, Self::wanted()));
         }
         number.map(Self)
     }
@@ -122,10 +116,7 @@ impl Kind for Share {
         let share = number.filter(|number| (0.0..=1.0).contains(number));
         if share.is_none() {
             let percent = number.filter(|number| (1.0..=100.0).contains(number));
-            let note = reader.mistake(
-                item.at,
-                format!("`{}` must be {}", item.key, Self::wanted()),
-            );
+            let note = reader.mistake(item.at, format!("`{}` must be {}", item.key, Self::wanted()));
             if let Some(percent) = percent {
                 note.help(format!("for {percent} % write {}", percent / 100.0));
             }
@@ -157,8 +148,7 @@ impl<const MIN: u64, const MAX: u64> Time<MIN, MAX> {
         let duration = units::duration(text).map_err(|error| {
             Wrong::new(format!("{} is not a duration: {error}", quote(text))).help(match error {
                 UnitError::NoUnit => format!("add ms, s, m, h or d, such as \"{text}s\""),
-                _ => "write a whole number and ms, s, m, h or d, such as \"250ms\" or \"10s\""
-                    .to_owned(),
+                _ => "write a whole number and ms, s, m, h or d, such as \"250ms\" or \"10s\"".to_owned(),
             })
         })?;
         let bounds = Self::bounds();
@@ -166,10 +156,7 @@ impl<const MIN: u64, const MAX: u64> Time<MIN, MAX> {
             return Ok(Self(duration));
         }
         let (least, most) = (show_duration(*bounds.start()), show_duration(*bounds.end()));
-        Err(Wrong::new(format!(
-            "{} must be from {least} to {most}",
-            quote(text)
-        )))
+        Err(Wrong::new(format!("{} must be from {least} to {most}", quote(text))))
     }
 }
 
@@ -212,9 +199,7 @@ impl Word for SizeText {
                 UnitError::NoUnit => {
                     format!("write \"{number}KiB\", or {number} without quotes for bytes")
                 }
-                _ => {
-                    "write a whole number and B, KiB, MiB, GiB or TiB, such as \"64KiB\"".to_owned()
-                }
+                _ => "write a whole number and B, KiB, MiB, GiB or TiB, such as \"64KiB\"".to_owned(),
             })
         })
     }
@@ -231,20 +216,13 @@ impl<const MIN: u64, const MAX: u64> Kind for Size<MIN, MAX> {
 
     fn read(item: Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let bytes = match item.value {
-            DeValue::Integer(written) => {
-                integer(written).and_then(|number| u64::try_from(number).ok())
-            }
+            DeValue::Integer(written) => integer(written).and_then(|number| u64::try_from(number).ok()),
             DeValue::String(_) => Some(SizeText::read(item, reader)?.0),
             _ => return reader.other_type(item),
         };
         let bytes = bytes.filter(|bytes| (MIN..=MAX).contains(bytes));
         if bytes.is_none() {
-            let message = format!(
-                "`{}` must be from {} to {}",
-                item.key,
-                show_size(MIN),
-                show_size(MAX)
-            );
+            let message = format!("`{}` must be from {} to {}", item.key, show_size(MIN), show_size(MAX));
             reader.mistake(item.at, message);
         }
         bytes.map(Self)
@@ -268,11 +246,7 @@ impl Word for StatusText {
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         let (least, most) = text.split_once('-').unwrap_or((text, text));
-        let range = least
-            .trim()
-            .parse::<u16>()
-            .ok()
-            .zip(most.trim().parse::<u16>().ok());
+        let range = least.trim().parse::<u16>().ok().zip(most.trim().parse::<u16>().ok());
         range
             .filter(|(least, most)| (100..=599).contains(least) && (least..=&599).contains(&most))
             .map(|range| Self(Statuses(range)))
@@ -299,9 +273,7 @@ impl Kind for Statuses {
         match item.value {
             DeValue::Integer(_) => {
                 let status = <Whole<100, 599>>::read(item, reader)?.0;
-                u16::try_from(status)
-                    .ok()
-                    .map(|status| Self((status, status)))
+                u16::try_from(status).ok().map(|status| Self((status, status)))
             }
             DeValue::String(_) => StatusText::read(item, reader).map(|text| text.0),
             _ => reader.other_type(item),
@@ -327,8 +299,7 @@ impl Word for SocketAddr {
                     format!("write \"0.0.0.0:{port}\" for IPv4, or \"[::]:{port}\"")
                 }
                 Some(("localhost", port)) => format!("write \"127.0.0.1:{port}\""),
-                _ => "write an IP address and a port, such as \"0.0.0.0:8080\" or \"[::1]:8080\""
-                    .to_owned(),
+                _ => "write an IP address and a port, such as \"0.0.0.0:8080\" or \"[::1]:8080\"".to_owned(),
             };
             Wrong::new(format!("{} is not an address with a port", quote(text))).help(help)
         })

@@ -39,22 +39,12 @@ const TIMES: [(&str, u64); 6] = [
 ];
 
 /// Units of sizes, in bytes, the largest first.
-const SIZES: [(&str, u64); 5] = [
-    ("TiB", 1 << 40),
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
+const SIZES: [(&str, u64); 5] =
+    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Units that mean different things to different people, and what to write instead.
-const DECIMAL: [(&str, &str); 5] = [
-    ("TB", "TiB"),
-    ("GB", "GiB"),
-    ("MB", "MiB"),
-    ("KB", "KiB"),
-    ("kB", "KiB"),
-];
+const DECIMAL: [(&str, &str); 5] =
+    [("TB", "TiB"), ("GB", "GiB"), ("MB", "MiB"), ("KB", "KiB"), ("kB", "KiB")];
 
 /// Reads `"250ms"`, `"10s"`, `"5m"`, `"1h"`, `"7d"` (and `us`).
 ///
@@ -90,11 +80,7 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Result<u64, UnitError> {
             .find(|(name, meant)| *name == unit && units.iter().any(|(known, _)| known == meant));
         return Err(meant.map_or(UnitError::Unit, |(_, meant)| UnitError::Decimal(meant)));
     };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(*factor))
-        .ok_or(UnitError::TooLarge)
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor)).ok_or(UnitError::TooLarge)
 }
 
 /// Shows a duration in the largest unit that says it exactly, as [`duration`] reads it.
@@ -119,9 +105,7 @@ impl Shown {
         units
             .iter()
             .find(|(_, factor)| number != 0 && number.is_multiple_of(*factor))
-            .map_or(Self::Nothing(nothing), |(unit, factor)| {
-                Self::Number(number / factor, unit)
-            })
+            .map_or(Self::Nothing(nothing), |(unit, factor)| Self::Number(number / factor, unit))
     }
 }
 

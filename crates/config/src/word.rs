@@ -114,19 +114,12 @@ words! {
 }
 
 fn allow(good: bool, text: &str, what: &str, help: &str) -> Result<(), Wrong> {
-    if good {
-        Ok(())
-    } else {
-        Err(Wrong::new(format!("{} is not {what}", quote(text))).help(help))
-    }
+    if good { Ok(()) } else { Err(Wrong::new(format!("{} is not {what}", quote(text))).help(help)) }
 }
 
 /// RFC 9110 §5.6.2.
 fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 /// Splits `host:port`, `[v6]:port` and both without a port. The brackets stay.
@@ -139,18 +132,11 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
 
 /// A host name, an IPv4 address, or an IPv6 address in brackets.
 fn check_host(text: &str) -> Result<(), Wrong> {
-    let not = |help: &str| {
-        Err(Wrong::new(format!("{} is not the name of a host", quote(text))).help(help))
-    };
+    let not = |help: &str| Err(Wrong::new(format!("{} is not the name of a host", quote(text))).help(help));
     if let Some(inside) = text.strip_prefix('[') {
-        let literal = inside
-            .strip_suffix(']')
-            .is_some_and(|inside| inside.parse::<std::net::Ipv6Addr>().is_ok());
-        return if literal {
-            Ok(())
-        } else {
-            not("write an IPv6 address as \"[2001:db8::1]\"")
-        };
+        let literal =
+            inside.strip_suffix(']').is_some_and(|inside| inside.parse::<std::net::Ipv6Addr>().is_ok());
+        return if literal { Ok(()) } else { not("write an IPv6 address as \"[2001:db8::1]\"") };
     }
     if !text.is_ascii() {
         return not("write it in its ASCII form, which begins with \"xn--\" (RFC 5890)");
@@ -159,23 +145,14 @@ fn check_host(text: &str) -> Result<(), Wrong> {
         return not("write the name alone, such as \"shop.example.com\"");
     }
     if let Some((name, port)) = text.split_once(':') {
-        return not(&format!(
-            "leave out the port `{}`: write {}",
-            port.escape_debug(),
-            quote(name)
-        ));
+        return not(&format!("leave out the port `{}`: write {}", port.escape_debug(), quote(name)));
     }
     if let Some(name) = text.strip_suffix('.') {
-        return not(&format!(
-            "leave out the dot at the end: write {}",
-            quote(name)
-        ));
+        return not(&format!("leave out the dot at the end: write {}", quote(name)));
     }
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -197,10 +174,8 @@ impl Word for HostMatch {
         }
         let name = text.strip_prefix("*.").unwrap_or(text);
         if name.contains('*') {
-            return Err(
-                Wrong::new(format!("{} has a `*` where it can't be", quote(text)))
-                    .help("a `*` stands for the first labels only, such as \"*.example.com\""),
-            );
+            return Err(Wrong::new(format!("{} has a `*` where it can't be", quote(text)))
+                .help("a `*` stands for the first labels only, such as \"*.example.com\""));
         }
         check_host(name)?;
         let lower = text.to_ascii_lowercase();
@@ -215,10 +190,7 @@ impl Word for HostMatch {
 fn check_path(text: &str) -> Result<(), Wrong> {
     let not = |help: &str| Err(Wrong::new(format!("{} is not a path", quote(text))).help(help));
     if !text.starts_with('/') {
-        return not(&format!(
-            "a path begins with \"/\": write \"/{}\"",
-            text.escape_debug()
-        ));
+        return not(&format!("a path begins with \"/\": write \"/{}\"", text.escape_debug()));
     }
     if text.contains(['?', '#']) {
         return not("leave out what begins with `?` or `#`");
@@ -235,10 +207,7 @@ fn check_path(text: &str) -> Result<(), Wrong> {
             );
         }
     }
-    if text
-        .split('/')
-        .any(|segment| segment == "." || segment == "..")
-    {
+    if text.split('/').any(|segment| segment == "." || segment == "..") {
         return not("leave out the segments `.` and `..`: no request has them when it is matched");
     }
     Ok(())
@@ -252,8 +221,9 @@ impl Word for PathMatch {
         check_path(text)?;
         let prefix = text.strip_suffix('*').unwrap_or(text);
         if prefix.contains('*') {
-            return Err(Wrong::new(format!("{} has a `*` before its end", quote(text)))
-                .help("a path that ends in `*` or `/` is a prefix, such as \"/api/*\"; a literal `*` is \"%2A\""));
+            return Err(Wrong::new(format!("{} has a `*` before its end", quote(text))).help(
+                "a path that ends in `*` or `/` is a prefix, such as \"/api/*\"; a literal `*` is \"%2A\"",
+            ));
         }
         Ok(match prefix {
             "/" => Self::Any,
@@ -268,18 +238,12 @@ fn check_location(text: &str) -> Result<(), Wrong> {
     const FILLED: [(&str, ()); 4] = [("rest", ()), ("path", ()), ("query", ()), ("host", ())];
     if !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(
-            Wrong::new(format!("{} can't be sent in a header field", quote(text)))
-                .help("escape it with %XX"),
+            Wrong::new(format!("{} can't be sent in a header field", quote(text))).help("escape it with %XX")
         );
     }
-    if !["/", "http://", "https://"]
-        .iter()
-        .any(|begin| text.starts_with(begin))
-    {
-        return Err(
-            Wrong::new(format!("{} is not a URL or a path", quote(text)))
-                .help("begin it with \"https://\", \"http://\" or \"/\""),
-        );
+    if !["/", "http://", "https://"].iter().any(|begin| text.starts_with(begin)) {
+        return Err(Wrong::new(format!("{} is not a URL or a path", quote(text)))
+            .help("begin it with \"https://\", \"http://\" or \"/\""));
     }
     let mut pieces = text.split('{');
     let unopened = pieces.next().is_some_and(|before| before.contains('}'));
@@ -290,11 +254,7 @@ fn check_location(text: &str) -> Result<(), Wrong> {
         }
         choose(name, &FILLED)?;
     }
-    if unopened {
-        Err(unbalanced(text))
-    } else {
-        Ok(())
-    }
+    if unopened { Err(unbalanced(text)) } else { Ok(()) }
 }
 
 fn unbalanced(text: &str) -> Wrong {
@@ -311,28 +271,20 @@ impl Word for EndpointUrl {
     const EXAMPLE: &'static str = "http://10.0.0.1:3000";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        let not = |help: String| {
-            Wrong::new(format!("{} is not the URL of an endpoint", quote(text))).help(help)
-        };
+        let not =
+            |help: String| Wrong::new(format!("{} is not the URL of an endpoint", quote(text))).help(help);
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(not(format!("write \"http://{}\"", text.escape_debug())));
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if scheme == "https" {
-            return Err(Wrong::new(format!(
-                "{} needs TLS, which is not in this build",
-                quote(text)
-            ))
-            .help(format!(
-                "use \"http://{}\", or a later version of nearside",
-                authority.escape_debug()
-            )));
+            return Err(Wrong::new(format!("{} needs TLS, which is not in this build", quote(text))).help(
+                format!("use \"http://{}\", or a later version of nearside", authority.escape_debug()),
+            ));
         }
         if authority.contains('@') {
-            return Err(
-                Wrong::new("the URL of an endpoint has no user name or password")
-                    .help("give credentials by `headers` of the route"),
-            );
+            return Err(Wrong::new("the URL of an endpoint has no user name or password")
+                .help("give credentials by `headers` of the route"));
         }
         if scheme != "http" {
             return Err(not("it begins with \"http://\"".to_owned()));
@@ -347,18 +299,9 @@ impl Word for EndpointUrl {
         check_host(host)?;
         let port = port.map_or(Some(80), |port| port.parse().ok().filter(|port| *port > 0));
         let port = port.ok_or_else(|| not("the port is from 1 to 65535".to_owned()))?;
-        let bare = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_ascii_lowercase();
+        let bare = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         let url = format!("http://{authority}").into();
-        Ok(Self(Endpoint {
-            url,
-            host: bare.into(),
-            port,
-            weight: 1,
-            region: None,
-        }))
+        Ok(Self(Endpoint { url, host: bare.into(), port, weight: 1, region: None }))
     }
 
     fn shape() -> Json {
@@ -385,13 +328,11 @@ impl Word for DnsName {
         let (host, port) = split_port(text);
         check_host(host)?;
         let port = port.and_then(|port| port.parse().ok()).filter(|port| *port > 0).ok_or_else(|| {
-            Wrong::new(format!("{} has no port", quote(text)))
-                .help("write \"name:port\" for A and AAAA records, or \"srv+_http._tcp.name\" for SRV records")
+            Wrong::new(format!("{} has no port", quote(text))).help(
+                "write \"name:port\" for A and AAAA records, or \"srv+_http._tcp.name\" for SRV records",
+            )
         })?;
-        Ok(Self::Address {
-            host: host.into(),
-            port,
-        })
+        Ok(Self::Address { host: host.into(), port })
     }
 }
 
@@ -422,16 +363,11 @@ impl Word for HedgeAfter {
         let Some(percent) = text.strip_prefix('p') else {
             return <Time<1, HOUR>>::parse(text).map(|time| Self::Time(time.0));
         };
-        let number = percent
-            .parse::<f64>()
-            .ok()
-            .filter(|percent| (1.0..100.0).contains(percent));
-        number
-            .map(|percent| Self::Quantile(percent / 100.0))
-            .ok_or_else(|| {
-                Wrong::new(format!("{} is not a percentile", quote(text)))
-                    .help("write for example \"p95\" or \"p99.9\"")
-            })
+        let number = percent.parse::<f64>().ok().filter(|percent| (1.0..100.0).contains(percent));
+        number.map(|percent| Self::Quantile(percent / 100.0)).ok_or_else(|| {
+            Wrong::new(format!("{} is not a percentile", quote(text)))
+                .help("write for example \"p95\" or \"p99.9\"")
+        })
     }
 }
 
@@ -450,10 +386,7 @@ impl Word for RetryWhen {
         if text == "connect" {
             return Ok(Self::Connect);
         }
-        let status = text
-            .parse()
-            .ok()
-            .filter(|status| text.len() == 3 && (400..=599).contains(status));
+        let status = text.parse().ok().filter(|status| text.len() == 3 && (400..=599).contains(status));
         status.map(Self::Status).ok_or_else(|| {
             let help = match nearest(text, ["connect"]) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -504,11 +437,8 @@ impl Word for Cidr {
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         text.parse().map_err(|error| {
-            Wrong::new(format!(
-                "{} is not a range of addresses: {error}",
-                quote(text)
-            ))
-            .help("write for example \"10.0.0.0/8\", \"192.0.2.7\" or \"2001:db8::/32\"")
+            Wrong::new(format!("{} is not a range of addresses: {error}", quote(text)))
+                .help("write for example \"10.0.0.0/8\", \"192.0.2.7\" or \"2001:db8::/32\"")
         })
     }
 }

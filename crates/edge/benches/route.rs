@@ -22,12 +22,7 @@ fn find(bencher: Bencher<'_, '_>, plan: &Plan, asks: &[(String, String)]) {
     bencher.counter(ItemsCount::new(asks.len())).bench(|| {
         for (host, path) in asks {
             let (host, path) = (host.as_bytes(), path.as_bytes());
-            let ask = Ask {
-                host,
-                path,
-                method: b"GET",
-                header: &|_| None,
-            };
+            let ask = Ask { host, path, method: b"GET", header: &|_| None };
             assert!(matches!(router.find(black_box(&ask)), Found::Route(_)));
         }
     });
@@ -43,50 +38,28 @@ fn shuffled(count: usize) -> impl Iterator<Item = usize> {
 
 #[divan::bench(args = SIZES)]
 fn prefixes_of_one_host(bencher: Bencher<'_, '_>, count: usize) {
-    let routes =
-        (0..count).map(|n| plans::route("shop.example.com", &format!("/api/v1/part-{n}/*")));
-    let asks = shuffled(count).map(|n| {
-        (
-            "shop.example.com".into(),
-            format!("/api/v1/part-{n}/items/7"),
-        )
-    });
-    find(
-        bencher,
-        &plans::plan(routes.collect()),
-        &asks.collect::<Vec<_>>(),
-    );
+    let routes = (0..count).map(|n| plans::route("shop.example.com", &format!("/api/v1/part-{n}/*")));
+    let asks = shuffled(count).map(|n| ("shop.example.com".into(), format!("/api/v1/part-{n}/items/7")));
+    find(bencher, &plans::plan(routes.collect()), &asks.collect::<Vec<_>>());
 }
 
 #[divan::bench(args = SIZES)]
 fn paths_of_one_host(bencher: Bencher<'_, '_>, count: usize) {
     let routes = (0..count).map(|n| plans::route("shop.example.com", &format!("/api/v1/part-{n}")));
     let asks = shuffled(count).map(|n| ("shop.example.com".into(), format!("/api/v1/part-{n}")));
-    find(
-        bencher,
-        &plans::plan(routes.collect()),
-        &asks.collect::<Vec<_>>(),
-    );
+    find(bencher, &plans::plan(routes.collect()), &asks.collect::<Vec<_>>());
 }
 
 #[divan::bench(args = SIZES)]
 fn hosts(bencher: Bencher<'_, '_>, count: usize) {
     let routes = (0..count).map(|n| plans::route(&format!("shop-{n}.example.com"), "/*"));
     let asks = shuffled(count).map(|n| (format!("shop-{n}.example.com"), "/items/7".into()));
-    find(
-        bencher,
-        &plans::plan(routes.collect()),
-        &asks.collect::<Vec<_>>(),
-    );
+    find(bencher, &plans::plan(routes.collect()), &asks.collect::<Vec<_>>());
 }
 
 #[divan::bench(args = SIZES)]
 fn one_path_among_others(bencher: Bencher<'_, '_>, count: usize) {
-    let routes =
-        (0..count).map(|n| plans::route("shop.example.com", &format!("/api/v1/part-{n}/*")));
-    let ask = (
-        "shop.example.com".into(),
-        format!("/api/v1/part-{}/items/7", count / 2),
-    );
+    let routes = (0..count).map(|n| plans::route("shop.example.com", &format!("/api/v1/part-{n}/*")));
+    let ask = ("shop.example.com".into(), format!("/api/v1/part-{}/items/7", count / 2));
     find(bencher, &plans::plan(routes.collect()), &vec![ask; 100]);
 }

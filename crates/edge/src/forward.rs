@@ -85,38 +85,20 @@ pub(crate) async fn forward(
         None => service.admit().await?,
     };
     let mut out = Vec::with_capacity(1024);
-    headers::request(
-        &mut out,
-        request.head,
-        &request.client,
-        request.length,
-        &request.id,
-        service.name(),
-    );
+    headers::request(&mut out, request.head, &request.client, request.length, &request.id, service.name());
     let ask = Asking {
         hash: hash(party.hash_by.as_ref(), request.head, request.address),
         sticky: sticky_key(service.plan(), request.head),
     };
     let idempotent = request.head.method.is_idempotent();
     let hold = idempotent && service.plan().retry.attempts > 0;
-    let terms = Terms {
-        party,
-        out: &out,
-        method: request.head.method,
-        idempotent,
-        hold,
-        ask,
-    };
+    let terms = Terms { party, out: &out, method: request.head.method, idempotent, hold, ask };
     let answered = tries(&terms, request, answer, slot, outgoing, note).await?;
     note.endpoint = Some(answered.lease.endpoint().url().clone());
     note.upstream_nanos = Some(answered.latency_ns);
     note.status = answered.head.status;
     let set_cookie = set_cookie(party, ask.sticky, &answered.lease);
-    let relay = Relay {
-        rules: &route.plan.response_headers,
-        set_cookie,
-        permit,
-    };
+    let relay = Relay { rules: &route.plan.response_headers, set_cookie, permit };
     let passed = relay::relay(relay, request, answered, slot, outgoing, note).await;
     *answer = passed.head;
     if let Some((party, plan)) = &route.mirror
@@ -140,9 +122,8 @@ async fn tries<'h, 'a>(
     let service = &terms.party.service;
     let retry = &service.plan().retry;
     let has_body = request.length != Length::Exact(0);
-    let mut hedge = service
-        .hedge_after()
-        .filter(|_| matches!(terms.method, Method::Get | Method::Head) && !has_body);
+    let mut hedge =
+        service.hedge_after().filter(|_| matches!(terms.method, Method::Get | Method::Head) && !has_body);
     let mut tried = Tried::default();
     let mut left = retry.attempts;
     let mut lease = pick(terms, &tried)?;
@@ -197,12 +178,7 @@ fn blame<B: Body>(
     left: u32,
     tried: &Tried,
 ) -> (Option<Lease>, Option<B>, Failed) {
-    let Tally {
-        unsent,
-        mut body,
-        lease,
-        failed,
-    } = tally;
+    let Tally { unsent, mut body, lease, failed } = tally;
     let kind = kind(&failed);
     if let Some(kind) = kind {
         lease.finish(Outcome::Failed(kind), clock::now());
@@ -234,12 +210,7 @@ async fn attempt<'h, B: Body>(
             None => match open(&lease, times.connect).await {
                 Ok(conn) => conn,
                 Err(failed) => {
-                    return Err(Tally {
-                        unsent: true,
-                        body,
-                        lease,
-                        failed,
-                    });
+                    return Err(Tally { unsent: true, body, lease, failed });
                 }
             },
         };
@@ -247,13 +218,7 @@ async fn attempt<'h, B: Body>(
         let failed = match read(terms, &mut exchange, &mut head, interim.as_deref_mut()).await {
             Ok(held) => {
                 let latency_ns = clock::now().saturating_sub(started);
-                return Ok(Answered {
-                    exchange,
-                    head,
-                    held,
-                    lease,
-                    latency_ns,
-                });
+                return Ok(Answered { exchange, head, held, lease, latency_ns });
             }
             Err(failed) => failed,
         };
@@ -264,12 +229,7 @@ async fn attempt<'h, B: Body>(
             && (terms.idempotent || unsent);
         body = exchange.abandon();
         if !stale || !body.as_mut().is_none_or(Body::rewind) {
-            return Err(Tally {
-                unsent,
-                body,
-                lease,
-                failed,
-            });
+            return Err(Tally { unsent, body, lease, failed });
         }
     }
 }
@@ -277,10 +237,7 @@ async fn attempt<'h, B: Body>(
 async fn open(lease: &Lease, limit: Duration) -> Result<Conn, Failed> {
     match lease.endpoint().address() {
         Some(address) => Conn::open(address, limit).await,
-        None => Err(Failed::Connect(io::Error::new(
-            io::ErrorKind::NotFound,
-            "its name has no address",
-        ))),
+        None => Err(Failed::Connect(io::Error::new(io::ErrorKind::NotFound, "its name has no address"))),
     }
 }
 
@@ -339,10 +296,7 @@ async fn hedged<'h, B: Body>(
     let (mut lost_first, mut lost_second) = (None, None);
     std::future::poll_fn(|cx| {
         for (racer, lost) in [
-            (
-                first.as_mut() as std::pin::Pin<&mut dyn Racer<'h, B>>,
-                &mut lost_first,
-            ),
+            (first.as_mut() as std::pin::Pin<&mut dyn Racer<'h, B>>, &mut lost_first),
             (second.as_mut(), &mut lost_second),
         ] {
             if lost.is_none()
@@ -389,22 +343,10 @@ fn another(terms: &Terms<'_>, tried: &Tried) -> Option<Lease> {
 
 /// Gives an answer up for another endpoint's.
 fn discard<B: Body>(answered: Answered<'_, B>) -> Option<B> {
-    let Answered {
-        exchange,
-        head,
-        lease,
-        latency_ns,
-        ..
-    } = answered;
+    let Answered { exchange, head, lease, latency_ns, .. } = answered;
     let key = lease.endpoint().key();
     let now = clock::now();
-    lease.finish(
-        Outcome::Answered {
-            status: head.status,
-            latency_ns,
-        },
-        now,
-    );
+    lease.finish(Outcome::Answered { status: head.status, latency_ns }, now);
     let mut body = exchange.release(key, now);
     if let Some(body) = &mut body {
         body.rewind();
@@ -458,12 +400,6 @@ pub fn sticky_key(plan: &Service, head: &RequestHead) -> Option<u64> {
 fn set_cookie(party: &Party, held: Option<u64>, lease: &Lease) -> Option<String> {
     let plan = party.service.plan().sticky.as_ref()?;
     let key = lease.endpoint().key();
-    let cookie = || {
-        format!(
-            "{}={}; Path=/; HttpOnly; SameSite=Lax",
-            plan.cookie,
-            sticky::value(key)
-        )
-    };
+    let cookie = || format!("{}={}; Path=/; HttpOnly; SameSite=Lax", plan.cookie, sticky::value(key));
     (held != Some(key)).then(cookie)
 }

@@ -75,10 +75,7 @@ impl Guard {
             return Err(Refused::PerClient);
         }
         clients.insert(client, held + 1);
-        Ok(Ticket {
-            guard: Arc::clone(self),
-            client,
-        })
+        Ok(Ticket { guard: Arc::clone(self), client })
     }
 
     /// Connections that are open now.

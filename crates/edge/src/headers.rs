@@ -25,22 +25,14 @@ const NOMINATED: usize = 32;
 /// Does a request nominate more fields than are looked at? The rest would go on, against its wish.
 pub(crate) fn nominates_too_many(head: &RequestHead) -> bool {
     head.fields.get(Known::Connection).is_some()
-        && head
-            .fields
-            .all(Known::Connection)
-            .flat_map(token::list)
-            .count()
-            > NOMINATED
+        && head.fields.all(Known::Connection).flat_map(token::list).count() > NOMINATED
 }
 
 /// Would an endpoint that takes `_` for `-` in names, as CGI does, read this as a field that is written
 /// or judged here? Such a field is dropped: `X_Forwarded_For` must not pass for `X-Forwarded-For`.
 fn is_disguised(name: &[u8]) -> bool {
     memchr::memchr(b'_', name).is_some() && {
-        let plain: Vec<u8> = name
-            .iter()
-            .map(|&b| if b == b'_' { b'-' } else { b })
-            .collect();
+        let plain: Vec<u8> = name.iter().map(|&b| if b == b'_' { b'-' } else { b }).collect();
         Known::of(&plain) != Known::Other
     }
 }
@@ -54,8 +46,7 @@ impl Nominated {
     fn of(fields: &Fields) -> Nominated {
         let mut names = Vec::new();
         for name in fields.all(Known::Connection).flat_map(token::list) {
-            let plain =
-                matches!(Known::of(name), known if known.is_hop_by_hop() || known == Known::Host);
+            let plain = matches!(Known::of(name), known if known.is_hop_by_hop() || known == Known::Host);
             if !plain && !name.eq_ignore_ascii_case(b"close") && names.len() < NOMINATED {
                 names.push(name.to_vec());
             }
@@ -81,10 +72,7 @@ pub(crate) fn upgrade(head: &RequestHead, length: Length) -> Option<&[u8]> {
 
 /// The request id: a trusted peer's, or a new one made of `random`.
 pub(crate) fn request_id(head: &RequestHead, client: &Client<'_>, random: u128) -> String {
-    let given = client
-        .trusted
-        .then(|| head.fields.get(Known::XRequestId))
-        .flatten();
+    let given = client.trusted.then(|| head.fields.get(Known::XRequestId)).flatten();
     match given.map(std::str::from_utf8) {
         Some(Ok(id)) if !id.is_empty() && id.len() <= 128 => id.to_owned(),
         _ => new_id(random),
@@ -131,10 +119,7 @@ pub(crate) fn request(
     fields.write_to(out, |f| match f.known {
         Known::Other => is_disguised(f.name) || (!nominated.0.is_empty() && nominated.has(f.name)),
         Known::Host | Known::XForwardedFor | Known::Via | Known::XRequestId => true,
-        Known::XForwardedProto
-        | Known::XForwardedHost
-        | Known::XForwardedPort
-        | Known::Forwarded => !trusted,
+        Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::Forwarded => !trusted,
         known => known.is_hop_by_hop() || (!nominated.0.is_empty() && nominated.has(f.name)),
     });
     list(
@@ -166,9 +151,8 @@ pub(crate) fn request(
 
 /// Begins or continues a trace (W3C Trace Context): an absent or broken `traceparent` is replaced.
 pub(crate) fn trace(fields: &mut Fields, random: u128) {
-    let whole = |v: &[u8]| {
-        v.len() >= 55 && v[2] == b'-' && v[35] == b'-' && v[52] == b'-' && !v.starts_with(b"ff")
-    };
+    let whole =
+        |v: &[u8]| v.len() >= 55 && v[2] == b'-' && v[35] == b'-' && v[52] == b'-' && !v.starts_with(b"ff");
     if !fields.get(Known::Traceparent).is_some_and(whole) {
         let mut value = *b"00-00000000000000000000000000000000-0000000000000000-01";
         value[3..35].copy_from_slice(&hex::<32>(random | 1)); // all zeros would be invalid
@@ -225,13 +209,10 @@ pub(crate) fn apply(rules: &HeaderRules, fields: &mut Fields) {
 
 /// The value of a cookie in a request (RFC 6265 §4.2.1).
 pub(crate) fn cookie<'h>(head: &'h RequestHead, name: &str) -> Option<&'h [u8]> {
-    head.fields
-        .all(Known::Cookie)
-        .flat_map(|v| v.split(|&b| b == b';'))
-        .find_map(|pair| {
-            let pair = token::trim(pair);
-            pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
-        })
+    head.fields.all(Known::Cookie).flat_map(|v| v.split(|&b| b == b';')).find_map(|pair| {
+        let pair = token::trim(pair);
+        pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+    })
 }
 
 /// The value of a query parameter, as sent.
@@ -248,11 +229,7 @@ pub(crate) fn client_address(
     peer: IpAddr,
     is_trusted: impl Fn(IpAddr) -> bool,
 ) -> IpAddr {
-    let values: Vec<&[u8]> = head
-        .fields
-        .all(Known::XForwardedFor)
-        .flat_map(token::list)
-        .collect();
+    let values: Vec<&[u8]> = head.fields.all(Known::XForwardedFor).flat_map(token::list).collect();
     let mut client = peer;
     for value in values.into_iter().rev() {
         let Some(address) = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()) else {

@@ -104,9 +104,7 @@ impl<'a> Incoming<'a> {
             match &mut self.left {
                 Left::Nothing => return Ok(None),
                 Left::Exact(left) => {
-                    let piece = self
-                        .inbox
-                        .split(usize::try_from(*left).unwrap_or(usize::MAX));
+                    let piece = self.inbox.split(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= piece.len() as u64;
                     if *left == 0 {
                         self.left = Left::Nothing;

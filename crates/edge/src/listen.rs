@@ -23,11 +23,7 @@ pub const BACKLOG: i32 = 4096;
 /// # Errors
 /// The system's: the address is in use by another program, or not this machine's, or not allowed.
 pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = socket2::Socket::new(
-        socket2::Domain::for_address(address),
-        socket2::Type::STREAM,
-        None,
-    )?;
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
@@ -46,11 +42,7 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// As [`bind`].
 pub fn bind_first(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     if address.port() != 0 {
-        let look = socket2::Socket::new(
-            socket2::Domain::for_address(address),
-            socket2::Type::STREAM,
-            None,
-        )?;
+        let look = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
         look.set_reuse_address(true)?;
         look.bind(&address.into())?;
         look.listen(1)?;
@@ -88,40 +80,22 @@ pub async fn accept(
 
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 fn enter(thread: &Arc<Thread>, mut stream: TcpStream, peer: SocketAddr, door: Arc<Listener>) {
     let address = peer.ip().to_canonical();
     let _ = stream.set_nodelay(true);
     let thread = thread.clone();
-    match thread
-        .shared
-        .guard
-        .enter(address, &thread.live().plan.limits)
-    {
+    match thread.shared.guard.enter(address, &thread.live().plan.limits) {
         Ok(ticket) => {
             let trusted = door.trust.iter().any(|range| range.contains(address));
-            let peer = Peer {
-                address,
-                text: address.to_string(),
-                trusted,
-                door,
-            };
+            let peer = Peer { address, text: address.to_string(), trusted, door };
             tokio::spawn(serve::connection(thread, peer, stream, ticket));
         }
         Err(refused) => {
             tokio::spawn(async move {
-                serve::refuse(
-                    &thread,
-                    &mut stream,
-                    &refused.into(),
-                    &mut Scratch::default(),
-                )
-                .await;
+                serve::refuse(&thread, &mut stream, &refused.into(), &mut Scratch::default()).await;
             });
         }
     }

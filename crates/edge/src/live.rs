@@ -48,38 +48,18 @@ impl Live {
                 Balance::IpHash | Balance::Maglev => Some(HashBy::Client),
                 _ => None,
             };
-            Some(Party {
-                id: stats.service_id(name),
-                hash_by,
-                service,
-            })
+            Some(Party { id: stats.service_id(name), hash_by, service })
         };
         let routes = plan.routes.iter().map(|route| {
             let (to, mirror) = match &route.action {
                 Action::Forward(forward) => (
-                    forward
-                        .to
-                        .iter()
-                        .filter_map(|(name, weight)| Some((party(name)?, *weight)))
-                        .collect(),
-                    forward
-                        .mirror
-                        .as_ref()
-                        .and_then(|m| Some((party(&m.service)?, m.clone()))),
+                    forward.to.iter().filter_map(|(name, weight)| Some((party(name)?, *weight))).collect(),
+                    forward.mirror.as_ref().and_then(|m| Some((party(&m.service)?, m.clone()))),
                 ),
                 _ => (Vec::new(), None),
             };
-            LiveRoute {
-                id: stats.route_id(&route.name),
-                plan: route.clone(),
-                to,
-                mirror,
-            }
+            LiveRoute { id: stats.route_id(&route.name), plan: route.clone(), to, mirror }
         });
-        Live {
-            routes: routes.collect(),
-            router: Router::new(plan),
-            plan: plan.clone(),
-        }
+        Live { routes: routes.collect(), router: Router::new(plan), plan: plan.clone() }
     }
 }

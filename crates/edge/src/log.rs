@@ -79,25 +79,13 @@ impl AccessLog {
         let (batches, waiting) = sync_channel(WAITING);
         let (end, ended) = sync_channel(0);
         let shared = Arc::new(Shared::default());
-        let mut writer = Writer {
-            out,
-            torn: false,
-            shared: Arc::clone(&shared),
-        };
-        thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || {
-                writer.run(&waiting);
-                drop(end);
-            })?;
+        let mut writer = Writer { out, torn: false, shared: Arc::clone(&shared) };
+        thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+            writer.run(&waiting);
+            drop(end);
+        })?;
         let path = plan.path.clone();
-        Ok(AccessLog {
-            format: plan.format,
-            path,
-            batches,
-            shared,
-            ended: Mutex::new(ended),
-        })
+        Ok(AccessLog { format: plan.format, path, batches, shared, ended: Mutex::new(ended) })
     }
 
     /// A data thread's own way in.
@@ -119,11 +107,7 @@ impl AccessLog {
     pub fn reopen(&self) -> io::Result<()> {
         if let Some(path) = &self.path {
             let file = append(path)?;
-            *self
-                .shared
-                .reopened
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(file);
+            *self.shared.reopened.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
             self.wake();
         }
         Ok(())
@@ -209,12 +193,7 @@ struct Writer {
 impl Writer {
     fn run(&mut self, batches: &Receiver<Batch>) {
         while let Ok(batch) = batches.recv() {
-            let reopened = self
-                .shared
-                .reopened
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            let reopened = self.shared.reopened.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(file) = reopened {
                 self.out = Box::new(file);
                 self.torn = false;
@@ -229,10 +208,7 @@ impl Writer {
 
     fn write(&mut self, batch: &Batch) {
         let begin: &[u8] = if self.torn { b"\n" } else { b"" };
-        let written = self
-            .out
-            .write_all(begin)
-            .and_then(|()| self.out.write_all(&batch.bytes));
+        let written = self.out.write_all(begin).and_then(|()| self.out.write_all(&batch.bytes));
         self.torn = written.and_then(|()| self.out.flush()).is_err();
         if self.torn {
             self.shared.lose(batch.lines);
@@ -278,10 +254,7 @@ mod tests {
         let lines = fill(&mut sender);
         let batch = waiting.try_recv().unwrap();
         assert_eq!(batch.lines, lines);
-        assert_eq!(
-            batch.bytes.iter().filter(|&&byte| byte == b'\n').count() as u64,
-            lines
-        );
+        assert_eq!(batch.bytes.iter().filter(|&&byte| byte == b'\n').count() as u64, lines);
         assert!((BATCH..BATCH + 1024).contains(&batch.bytes.len()));
         assert_eq!(sender.take_dropped(), 0);
     }
@@ -340,22 +313,12 @@ mod tests {
         let failing = Failing::default();
         let shared = Arc::<Shared>::default();
         let out = Box::new(failing.clone());
-        let mut writer = Writer {
-            out,
-            torn: false,
-            shared: Arc::clone(&shared),
-        };
+        let mut writer = Writer { out, torn: false, shared: Arc::clone(&shared) };
         for text in ["one\ntwo\n", "three\nfour\n", "five\nsix\n"] {
-            writer.write(&Batch {
-                bytes: text.into(),
-                lines: 2,
-            });
+            writer.write(&Batch { bytes: text.into(), lines: 2 });
         }
         let written = failing.0.lock().unwrap().1.clone();
-        assert_eq!(
-            str::from_utf8(&written).unwrap(),
-            "one\n\nthree\nfour\nfive\nsix\n"
-        );
+        assert_eq!(str::from_utf8(&written).unwrap(), "one\n\nthree\nfour\nfive\nsix\n");
         assert_eq!(shared.dropped.load(Ordering::Relaxed), 2);
     }
 }

@@ -26,11 +26,7 @@ pub(crate) fn send(party: &Party, out: &[u8], length: Length, pieces: &[Bytes]) 
         return;
     }
     let (party, out) = (party.clone(), out.to_vec());
-    let body = (length != Length::Exact(0)).then(|| Copy {
-        length,
-        pieces: pieces.to_vec(),
-        at: 0,
-    });
+    let body = (length != Length::Exact(0)).then(|| Copy { length, pieces: pieces.to_vec(), at: 0 });
     tokio::spawn(async move {
         run(&party, &out, body).await;
         UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
@@ -42,13 +38,8 @@ async fn run(party: &Party, out: &[u8], body: Option<Copy>) {
     let Some(_permit) = party.service.try_admit() else {
         return;
     };
-    let ask = Ask {
-        hash: 0,
-        sticky: None,
-        tried: &Tried::default(),
-        random: fastrand::u64(..),
-        now: clock::now(),
-    };
+    let ask =
+        Ask { hash: 0, sticky: None, tried: &Tried::default(), random: fastrand::u64(..), now: clock::now() };
     let Ok(lease) = party.service.pick(&ask) else {
         return;
     };
@@ -67,11 +58,7 @@ async fn run(party: &Party, out: &[u8], body: Option<Copy>) {
     let result = async {
         while head.status < 200 {
             // A HEAD's answer read as a GET's would wait for a body; its connection isn't kept then.
-            let method = if out.starts_with(b"HEAD ") {
-                Method::Head
-            } else {
-                Method::Get
-            };
+            let method = if out.starts_with(b"HEAD ") { Method::Head } else { Method::Get };
             exchange.head(&mut head, method).await?;
             if head.status == 101 {
                 return Ok(());
@@ -83,10 +70,7 @@ async fn run(party: &Party, out: &[u8], body: Option<Copy>) {
     let outcome = match result.await {
         Ok(()) => {
             let latency_ns = clock::now().saturating_sub(started);
-            Outcome::Answered {
-                status: head.status,
-                latency_ns,
-            }
+            Outcome::Answered { status: head.status, latency_ns }
         }
         Err(failed) => Outcome::Failed(kind(&failed).unwrap_or(FailKind::Reset)),
     };

@@ -39,12 +39,7 @@ pub(crate) struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    pub(crate) fn new(
-        write: WriteHalf<'a>,
-        idle: Duration,
-        version: Version,
-        method: Method,
-    ) -> Self {
+    pub(crate) fn new(write: WriteHalf<'a>, idle: Duration, version: Version, method: Method) -> Self {
         Outgoing {
             write,
             stall: None,
@@ -63,9 +58,7 @@ impl<'a> Outgoing<'a> {
     /// `length` is none where the fields already say all there is to say (answers to HEAD, 204, 304).
     pub(crate) fn end_head(&mut self, out: &mut Vec<u8>, length: Option<Length>) {
         self.frame = match length {
-            Some(Length::Chunked | Length::UntilClose) if self.version == Version::Http10 => {
-                Frame::Close
-            }
+            Some(Length::Chunked | Length::UntilClose) if self.version == Version::Http10 => Frame::Close,
             Some(Length::Chunked | Length::UntilClose) => Frame::Chunked,
             _ => Frame::Plain,
         };
@@ -100,9 +93,7 @@ impl<'a> Outgoing<'a> {
             let mut size = std::mem::take(&mut self.scratch);
             size.clear();
             write::chunk_size(&mut size, piece.len());
-            let sent = self
-                .write_all([head, &size, piece, b"\r\n"], meanwhile)
-                .await;
+            let sent = self.write_all([head, &size, piece, b"\r\n"], meanwhile).await;
             self.scratch = size;
             return sent;
         }

@@ -45,25 +45,13 @@ pub(crate) async fn relay<'a>(
     outgoing: &mut Outgoing<'_>,
     note: &mut Note,
 ) -> Passed {
-    let Answered {
-        mut exchange,
-        mut head,
-        held,
-        lease,
-        latency_ns,
-    } = answered;
+    let Answered { mut exchange, mut head, held, lease, latency_ns } = answered;
     headers::apply(relay.rules, &mut head.fields);
     if let Some(cookie) = &relay.set_cookie {
         head.fields.push(b"set-cookie", cookie.as_bytes());
     }
     if head.status == 101 {
-        let answered = Answered {
-            exchange,
-            head,
-            held,
-            lease,
-            latency_ns,
-        };
+        let answered = Answered { exchange, head, held, lease, latency_ns };
         return tunnel(relay.permit, request, answered, outgoing, note).await;
     }
     let mut out = Vec::with_capacity(1024 + COPIED);
@@ -75,10 +63,7 @@ pub(crate) async fn relay<'a>(
     let key = lease.endpoint().key();
     let outcome = match &passed {
         Err(Stopped::Endpoint(failed)) => kind(failed).map(Outcome::Failed),
-        _ => Some(Outcome::Answered {
-            status: head.status,
-            latency_ns,
-        }),
+        _ => Some(Outcome::Answered { status: head.status, latency_ns }),
     };
     if let Some(outcome) = outcome {
         lease.finish(outcome, now);
@@ -107,9 +92,7 @@ fn begin(
     headers::answer(out, head, &request.id, about_another);
     let length = match exchange.remaining() {
         _ if about_another || head.status == 204 => None,
-        Some(left) => Some(Length::Exact(
-            left + held.iter().map(|p| p.len() as u64).sum::<u64>(),
-        )),
+        Some(left) => Some(Length::Exact(left + held.iter().map(|p| p.len() as u64).sum::<u64>())),
         None => Some(Length::Chunked),
     };
     outgoing.end_head(out, length);
@@ -133,13 +116,7 @@ async fn pass(
             Poll::Ready(piece) => piece.map_err(Stopped::Endpoint)?,
             Poll::Pending => None,
         };
-        send(
-            &out,
-            first.as_deref().unwrap_or_default(),
-            exchange,
-            outgoing,
-        )
-        .await?;
+        send(&out, first.as_deref().unwrap_or_default(), exchange, outgoing).await?;
     } else {
         let mut head = out.as_slice();
         for piece in &held {
@@ -150,10 +127,7 @@ async fn pass(
     while let Some(piece) = exchange.piece().await.map_err(Stopped::Endpoint)? {
         send(b"", &piece, exchange, outgoing).await?;
     }
-    outgoing
-        .finish(exchange.trailers())
-        .await
-        .map_err(|_| Stopped::Client)
+    outgoing.finish(exchange.trailers()).await.map_err(|_| Stopped::Client)
 }
 
 async fn send(
@@ -179,21 +153,13 @@ async fn tunnel(
     outgoing: &mut Outgoing<'_>,
     note: &mut Note,
 ) -> Passed {
-    let Answered {
-        exchange,
-        head,
-        lease,
-        ..
-    } = answered;
+    let Answered { exchange, head, lease, .. } = answered;
     let asked = headers::upgrade(request.head, request.length);
     let agreed = head.fields.get(wire::Known::Upgrade);
     let (Some(_), Some(protocol), Version::Http11) = (asked, agreed, outgoing.version) else {
         // Nobody asked for it: what follows on that connection would be read as something else.
         note.aborted = true;
-        return Passed {
-            after: After::Abort,
-            head,
-        };
+        return Passed { after: After::Abort, head };
     };
     let mut out = Vec::with_capacity(512);
     headers::answer(&mut out, &head, &request.id, false);
@@ -203,19 +169,8 @@ async fn tunnel(
     outgoing.begun = true;
     if outgoing.raw(&out).await.is_err() {
         note.aborted = true;
-        return Passed {
-            after: After::Abort,
-            head,
-        };
+        return Passed { after: After::Abort, head };
     }
     let (stream, rest) = exchange.into_tunnel();
-    Passed {
-        after: After::Tunnel(Box::new(Tunnel {
-            stream,
-            rest,
-            _lease: lease,
-            _permit: permit,
-        })),
-        head,
-    }
+    Passed { after: After::Tunnel(Box::new(Tunnel { stream, rest, _lease: lease, _permit: permit })), head }
 }

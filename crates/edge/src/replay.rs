@@ -26,14 +26,7 @@ pub(crate) struct Replay<B> {
 
 impl<B: Body> Replay<B> {
     pub(crate) fn new(inner: B) -> Self {
-        Replay {
-            inner,
-            kept: Vec::new(),
-            at: 0,
-            bytes: 0,
-            forgotten: false,
-            ended: false,
-        }
+        Replay { inner, kept: Vec::new(), at: 0, bytes: 0, forgotten: false, ended: false }
     }
 
     /// The whole body, if it has passed and was remembered, or if there is none.

@@ -53,6 +53,22 @@ pub(crate) struct Request<'a> {
     pub(crate) started: u64,
 }
 
+impl<'a> Request<'a> {
+    fn new(
+        thread: &'a Arc<Thread>,
+        peer: &'a Peer,
+        head: &'a mut RequestHead,
+        length: Length,
+    ) -> Request<'a> {
+        let trusts = |ip| peer.door.trust.iter().any(|range| range.contains(ip));
+        let address =
+            if peer.trusted { headers::client_address(head, peer.address, trusts) } else { peer.address };
+        let client = Client { address: &peer.text, trusted: peer.trusted, scheme: "http" };
+        let id = headers::request_id(head, &client, fastrand::u128(..));
+        Request { thread, head, length, address, client, id, started: clock::now() }
+    }
+}
+
 /// What is told of a request when it has ended.
 #[derive(Default)]
 pub(crate) struct Note {
@@ -76,27 +92,7 @@ pub(crate) async fn answer(
     incoming: Incoming<'_>,
     outgoing: &mut Outgoing<'_>,
 ) -> After {
-    let address = match peer.trusted {
-        true => headers::client_address(&scratch.head, peer.address, |ip| {
-            peer.door.trust.iter().any(|r| r.contains(ip))
-        }),
-        false => peer.address,
-    };
-    let client = Client {
-        address: &peer.text,
-        trusted: peer.trusted,
-        scheme: "http",
-    };
-    let id = headers::request_id(&scratch.head, &client, fastrand::u128(..));
-    let mut request = Request {
-        thread,
-        head: &mut scratch.head,
-        length,
-        address,
-        client,
-        id,
-        started: clock::now(),
-    };
+    let mut request = Request::new(thread, peer, &mut scratch.head, length);
     let mut note = Note::default();
     let mut slot = Some(Replay::new(incoming));
     outgoing.close |= thread.shared.phase() != Phase::Running;
@@ -105,31 +101,13 @@ pub(crate) async fn answer(
     let done = match found {
         Ok(at) => {
             let route = &live.routes[at];
-            act(
-                route,
-                &mut request,
-                &mut scratch.answer,
-                &mut slot,
-                outgoing,
-                &mut note,
-            )
-            .await
+            act(route, &mut request, &mut scratch.answer, &mut slot, outgoing, &mut note).await
         }
         Err(refusal) => Err(refusal),
     };
     let after = match done {
         Ok(after) => after,
-        Err(refusal) => {
-            refuse(
-                &request,
-                &refusal,
-                &mut scratch.answer,
-                &slot,
-                outgoing,
-                &mut note,
-            )
-            .await
-        }
+        Err(refusal) => refuse(&request, &refusal, &mut scratch.answer, &slot, outgoing, &mut note).await,
     };
     account(&request, route, &note, &slot, outgoing);
     match (after, &mut slot) {
@@ -149,11 +127,7 @@ pub(crate) async fn answer(
 fn find(live: &Live, request: &Request<'_>) -> Result<usize, Refusal> {
     framing::expects_continue(request.head)?;
     if headers::nominates_too_many(request.head) {
-        return Err(Refusal::new(
-            400,
-            Some(Why::Malformed),
-            "Connection nominates too many fields",
-        ));
+        return Err(Refusal::new(400, Some(Why::Malformed), "Connection nominates too many fields"));
     }
     if let Length::Exact(n) = request.length
         && n > live.plan.limits.body
@@ -170,12 +144,7 @@ fn find(live: &Live, request: &Request<'_>) -> Result<usize, Refusal> {
         host
     };
     let header = |name: &str| head.fields.get_named(name.as_bytes());
-    let ask = Ask {
-        host,
-        path: head.path(),
-        method: head.method_text(),
-        header: &header,
-    };
+    let ask = Ask { host, path: head.path(), method: head.method_text(), header: &header };
     match live.router.find(&ask) {
         Found::Route(index) => Ok(index),
         Found::OtherMethods(allowed) => Err(Refusal::other_methods(&allowed)),
@@ -196,8 +165,7 @@ async fn act(
         Action::Forward(_) => {
             headers::apply(&route.plan.request_headers, &mut request.head.fields);
             headers::trace(&mut request.head.fields, fastrand::u128(..));
-            let party =
-                policy::split(&route.to, fastrand::u64(..)).ok_or_else(Refusal::no_route)?;
+            let party = policy::split(&route.to, fastrand::u64(..)).ok_or_else(Refusal::no_route)?;
             note.party = Some(party.clone());
             forward::forward(route, party, request, answer, slot, outgoing, note).await
         }
@@ -205,25 +173,12 @@ async fn act(
             begin_redirect(redirect, &route.plan, request.head, answer)?;
             Ok(own_answer(&route.plan, request, answer, b"", slot, outgoing, note).await)
         }
-        Action::Respond(Respond {
-            status,
-            body: text,
-            content_type,
-        }) => {
+        Action::Respond(Respond { status, body: text, content_type }) => {
             answer.start(*status);
             if !text.is_empty() {
                 answer.fields.push(b"content-type", content_type.as_bytes());
             }
-            Ok(own_answer(
-                &route.plan,
-                request,
-                answer,
-                text.as_bytes(),
-                slot,
-                outgoing,
-                note,
-            )
-            .await)
+            Ok(own_answer(&route.plan, request, answer, text.as_bytes(), slot, outgoing, note).await)
         }
     }
 }
@@ -241,11 +196,7 @@ fn begin_redirect(
         rest: template::rest(&route.path, head.path()),
     };
     let Some(to) = template::fill(&redirect.to, &values) else {
-        return Err(Refusal::new(
-            400,
-            None,
-            "no safe redirect can be made of this host and path",
-        ));
+        return Err(Refusal::new(400, None, "no safe redirect can be made of this host and path"));
     };
     answer.start(redirect.status);
     answer.fields.push(b"location", to.as_bytes());
@@ -285,13 +236,7 @@ async fn refuse(
     }
     outgoing.close |= refusal.close;
     let mut text = Vec::new();
-    respond::refusal(
-        refusal,
-        &request.id,
-        respond::wants_page(request.head),
-        answer,
-        &mut text,
-    );
+    respond::refusal(refusal, &request.id, respond::wants_page(request.head), answer, &mut text);
     send_own(request, answer, &text, slot, outgoing, note).await
 }
 
@@ -308,10 +253,7 @@ async fn send_own(
     let mut out = Vec::with_capacity(512 + body.len());
     headers::answer(&mut out, answer, &request.id, false);
     let bodiless = matches!(answer.status, 204 | 304);
-    outgoing.end_head(
-        &mut out,
-        (!bodiless).then_some(Length::Exact(body.len() as u64)),
-    );
+    outgoing.end_head(&mut out, (!bodiless).then_some(Length::Exact(body.len() as u64)));
     if outgoing.method != Method::Head && !bodiless {
         out.extend_from_slice(body);
         outgoing.body_bytes += body.len() as u64;
@@ -353,17 +295,11 @@ fn account(
     let duration = Duration::from_nanos(nanos);
     let head = &*request.head;
     thread.log(&Record {
-        at: SystemTime::now()
-            .checked_sub(duration)
-            .unwrap_or(SystemTime::UNIX_EPOCH),
+        at: SystemTime::now().checked_sub(duration).unwrap_or(SystemTime::UNIX_EPOCH),
         peer: request.address,
         method: head.method_text(),
         target: head.target(),
-        version: if head.version == Version::Http10 {
-            "HTTP/1.0"
-        } else {
-            "HTTP/1.1"
-        },
+        version: if head.version == Version::Http10 { "HTTP/1.0" } else { "HTTP/1.1" },
         host: head.authority(),
         status: note.status,
         bytes_out: outgoing.body_bytes,

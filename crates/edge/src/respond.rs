@@ -26,11 +26,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn new(
-        status: u16,
-        why: Option<Why>,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Refusal {
+    pub(crate) fn new(status: u16, why: Option<Why>, detail: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal {
             status,
             why,
@@ -43,45 +39,26 @@ impl Refusal {
     }
 
     fn closing(self) -> Refusal {
-        Refusal {
-            close: true,
-            ..self
-        }
+        Refusal { close: true, ..self }
     }
 
     pub(crate) fn body_too_large(limit: u64) -> Refusal {
-        Refusal::new(
-            413,
-            Some(Why::Body),
-            format!("the request's body may have {limit} bytes here"),
-        )
-        .closing()
+        Refusal::new(413, Some(Why::Body), format!("the request's body may have {limit} bytes here"))
+            .closing()
     }
 
     pub(crate) fn no_route() -> Refusal {
-        Refusal::new(
-            404,
-            Some(Why::NoRoute),
-            "no route of this node answers for this host and path",
-        )
+        Refusal::new(404, Some(Why::NoRoute), "no route of this node answers for this host and path")
     }
 
     pub(crate) fn other_methods(allowed: &[std::sync::Arc<str>]) -> Refusal {
         let allow = allowed.join(", ");
         let detail = format!("this path is served for {allow} only");
-        Refusal {
-            allow: Some(allow),
-            ..Refusal::new(405, Some(Why::Method), detail)
-        }
+        Refusal { allow: Some(allow), ..Refusal::new(405, Some(Why::Method), detail) }
     }
 
     pub(crate) fn header_timeout() -> Refusal {
-        Refusal::new(
-            408,
-            Some(Why::Timeout),
-            "the request's head didn't come in time",
-        )
-        .closing()
+        Refusal::new(408, Some(Why::Timeout), "the request's head didn't come in time").closing()
     }
 }
 
@@ -102,10 +79,9 @@ impl From<BodyError> for Refusal {
             BodyError::TooLarge => Refusal::new(413, Some(Why::Body), error.to_string()),
             BodyError::Timeout => Refusal::new(408, Some(Why::Timeout), error.to_string()),
             BodyError::Chunk(_) => Refusal::new(400, Some(Why::Malformed), error.to_string()),
-            BodyError::Broken(_) | BodyError::Closed => Refusal {
-                mute: true,
-                ..Refusal::new(499, None, error.to_string())
-            },
+            BodyError::Broken(_) | BodyError::Closed => {
+                Refusal { mute: true, ..Refusal::new(499, None, error.to_string()) }
+            }
         };
         refusal.closing()
     }
@@ -120,11 +96,9 @@ impl From<Failed> for Refusal {
             Failed::Connect(_) | Failed::ConnectTimeout => {
                 Refusal::new(502, None, "the service can't be reached")
             }
-            Failed::Broken(_) | Failed::Closed => Refusal::new(
-                502,
-                None,
-                "the service broke off before its answer was whole",
-            ),
+            Failed::Broken(_) | Failed::Closed => {
+                Refusal::new(502, None, "the service broke off before its answer was whole")
+            }
             Failed::BadHead(_) | Failed::BadChunk(_) | Failed::Interim => {
                 Refusal::new(502, None, "the service's answer can't be understood")
             }
@@ -134,29 +108,15 @@ impl From<Failed> for Refusal {
 
 impl From<Overloaded> for Refusal {
     fn from(overloaded: Overloaded) -> Refusal {
-        let refusal = Refusal::new(
-            503,
-            Some(Why::Overload),
-            "the service has all the requests it can take",
-        );
-        Refusal {
-            retry_after: Some(overloaded.retry_after),
-            ..refusal
-        }
+        let refusal = Refusal::new(503, Some(Why::Overload), "the service has all the requests it can take");
+        Refusal { retry_after: Some(overloaded.retry_after), ..refusal }
     }
 }
 
 impl From<NoEndpoint> for Refusal {
     fn from(_: NoEndpoint) -> Refusal {
-        let refusal = Refusal::new(
-            503,
-            Some(Why::NoEndpoint),
-            "the service has no endpoint now",
-        );
-        Refusal {
-            retry_after: Some(Duration::from_secs(1)),
-            ..refusal
-        }
+        let refusal = Refusal::new(503, Some(Why::NoEndpoint), "the service has no endpoint now");
+        Refusal { retry_after: Some(Duration::from_secs(1)), ..refusal }
     }
 }
 
@@ -167,18 +127,13 @@ impl From<guard::Refused> for Refusal {
             guard::Refused::PerClient => (429, Why::PerClient),
         };
         let refusal = Refusal::new(status, Some(why), refused.to_string()).closing();
-        Refusal {
-            retry_after: Some(Duration::from_secs(1)),
-            ..refusal
-        }
+        Refusal { retry_after: Some(Duration::from_secs(1)), ..refusal }
     }
 }
 
 /// Does this client rather read a page than JSON?
 pub(crate) fn wants_page(head: &RequestHead) -> bool {
-    head.fields
-        .get(Known::Accept)
-        .is_some_and(|v| memchr::memmem::find(v, b"text/html").is_some())
+    head.fields.get(Known::Accept).is_some_and(|v| memchr::memmem::find(v, b"text/html").is_some())
 }
 
 /// Makes `head` and `body` the answer that tells of a refusal (RFC 9457), or a plain page.
@@ -194,8 +149,7 @@ pub(crate) fn refusal(
     let (status, detail) = (refusal.status, &*refusal.detail);
     body.clear();
     if page {
-        head.fields
-            .push(b"content-type", b"text/html; charset=utf-8");
+        head.fields.push(b"content-type", b"text/html; charset=utf-8");
         let detail = escape_html(detail);
         let page = format!(
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{status} {title}</title>\
@@ -205,8 +159,7 @@ pub(crate) fn refusal(
         );
         body.extend_from_slice(page.as_bytes());
     } else {
-        head.fields
-            .push(b"content-type", b"application/problem+json");
+        head.fields.push(b"content-type", b"application/problem+json");
         let problem = serde_json::json!({
             "type": "about:blank", "title": title, "status": status, "detail": detail, "request_id": request_id,
         });
@@ -215,10 +168,7 @@ pub(crate) fn refusal(
     }
     head.fields.push(b"cache-control", b"no-store");
     if let Some(after) = refusal.retry_after {
-        head.fields.push(
-            b"retry-after",
-            after.as_secs().max(1).to_string().as_bytes(),
-        );
+        head.fields.push(b"retry-after", after.as_secs().max(1).to_string().as_bytes());
     }
     if let Some(allow) = &refusal.allow {
         head.fields.push(b"allow", allow.as_bytes());
@@ -226,7 +176,5 @@ pub(crate) fn refusal(
 }
 
 fn escape_html(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

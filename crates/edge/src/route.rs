@@ -79,11 +79,7 @@ impl Router {
     pub fn new(plan: &Plan) -> Router {
         let mut router = Router {
             routes: plan.routes.clone(),
-            plain: plan
-                .routes
-                .iter()
-                .map(|route| route.conditions() == 0)
-                .collect(),
+            plain: plan.routes.iter().map(|route| route.conditions() == 0).collect(),
             exact: HashMap::default(),
             suffixes: HashMap::default(),
             suffix_lengths: Vec::new(),
@@ -101,10 +97,7 @@ impl Router {
             };
             paths.add(&route.path, index);
         }
-        let hosts = router
-            .exact
-            .values_mut()
-            .chain(router.suffixes.values_mut());
+        let hosts = router.exact.values_mut().chain(router.suffixes.values_mut());
         hosts.for_each(|paths| paths.prefixes.link());
         router.any.prefixes.link();
         let lengths: BTreeSet<usize> = router.suffixes.keys().map(|suffix| suffix.len()).collect();
@@ -124,11 +117,7 @@ impl Router {
             return Found::Route(index);
         }
         let methods = self.methods(ask);
-        if methods.is_empty() {
-            Found::None
-        } else {
-            Found::OtherMethods(methods)
-        }
+        if methods.is_empty() { Found::None } else { Found::OtherMethods(methods) }
     }
 
     /// Each route whose host fits: first those whose path fits too, in the order they are tried in,
@@ -151,9 +140,11 @@ impl Router {
             verdicts.push((index, verdict));
             ControlFlow::Continue(())
         });
-        let elsewhere = self.routes.iter().enumerate().filter(|(_, route)| {
-            host_fits(&route.host, ask.host) && !path_fits(&route.path, ask.path)
-        });
+        let elsewhere = self
+            .routes
+            .iter()
+            .enumerate()
+            .filter(|(_, route)| host_fits(&route.host, ask.host) && !path_fits(&route.path, ask.path));
         verdicts.extend(elsewhere.map(|(index, _)| (index, Verdict::Path)));
         verdicts
     }
@@ -172,11 +163,7 @@ impl Router {
     }
 
     /// Shows `see` each route whose host and path fit, the most specific first, until it has enough.
-    fn visit(
-        &self,
-        ask: &Ask<'_>,
-        mut see: impl FnMut(usize) -> ControlFlow<usize>,
-    ) -> ControlFlow<usize> {
+    fn visit(&self, ask: &Ask<'_>, mut see: impl FnMut(usize) -> ControlFlow<usize>) -> ControlFlow<usize> {
         if let Some(paths) = self.exact.get(ask.host) {
             paths.visit(ask.path, &mut see)?;
         }
@@ -207,11 +194,7 @@ impl Paths {
         }
     }
 
-    fn visit(
-        &self,
-        path: &[u8],
-        see: &mut impl FnMut(usize) -> ControlFlow<usize>,
-    ) -> ControlFlow<usize> {
+    fn visit(&self, path: &[u8], see: &mut impl FnMut(usize) -> ControlFlow<usize>) -> ControlFlow<usize> {
         if let Some(routes) = self.exact.get(path) {
             routes.iter().copied().try_for_each(&mut *see)?;
         }
@@ -248,11 +231,7 @@ struct Prefix {
 
 impl Prefixes {
     fn add(&mut self, path: Box<[u8]>, route: usize) {
-        self.sorted.push(Prefix {
-            path,
-            shorter: None,
-            routes: vec![route],
-        });
+        self.sorted.push(Prefix { path, shorter: None, routes: vec![route] });
     }
 
     /// Sorts the prefixes, makes those that are equal one, and sets their links and digests.
@@ -268,26 +247,15 @@ impl Prefixes {
         let mut open: Vec<usize> = Vec::new();
         for index in 0..self.sorted.len() {
             let path = &self.sorted[index].path;
-            while open
-                .pop_if(|last| !path.starts_with(&self.sorted[*last].path))
-                .is_some()
-            {}
+            while open.pop_if(|last| !path.starts_with(&self.sorted[*last].path)).is_some() {}
             self.sorted[index].shorter = open.last().copied();
             open.push(index);
         }
         if let (Some(first), Some(last)) = (self.sorted.first(), self.sorted.last()) {
             // What the first and the last share, all between them share too.
-            self.common = first
-                .path
-                .iter()
-                .zip(&last.path)
-                .take_while(|(a, b)| a == b)
-                .count();
+            self.common = first.path.iter().zip(&last.path).take_while(|(a, b)| a == b).count();
         }
-        let digests = self
-            .sorted
-            .iter()
-            .map(|prefix| digest(&prefix.path[self.common..], b""));
+        let digests = self.sorted.iter().map(|prefix| digest(&prefix.path[self.common..], b""));
         self.digests = digests.collect();
     }
 
@@ -303,10 +271,7 @@ impl Prefixes {
             return None;
         }
         let digest = digest(rest, b"/");
-        let last = self
-            .digests
-            .partition_point(|&other| other <= digest)
-            .checked_sub(1)?;
+        let last = self.digests.partition_point(|&other| other <= digest).checked_sub(1)?;
         if self.digests[last] < digest {
             return self.sorted.get(last);
         }
@@ -336,11 +301,7 @@ fn fits(route: &Route, ask: &Ask<'_>) -> bool {
 }
 
 fn method_fits(route: &Route, ask: &Ask<'_>) -> bool {
-    route.methods.is_empty()
-        || route
-            .methods
-            .iter()
-            .any(|method| method.as_bytes() == ask.method)
+    route.methods.is_empty() || route.methods.iter().any(|method| method.as_bytes() == ask.method)
 }
 
 /// The first header field that the route wants and the request does not have so.

@@ -90,15 +90,8 @@ pub(crate) async fn connection(thread: Arc<Thread>, peer: Peer, stream: TcpStrea
     thread.shard.connection_opened();
     let shard = thread.shard.clone();
     let deadline = Deadline::new();
-    let mut connection = Connection {
-        thread,
-        peer,
-        stream,
-        inbox: Inbox::default(),
-        deadline,
-        served: 0,
-        _ticket: ticket,
-    };
+    let mut connection =
+        Connection { thread, peer, stream, inbox: Inbox::default(), deadline, served: 0, _ticket: ticket };
     while connection.wait().await {
         // Boxed, so that a waiting connection doesn't hold the memory of a request.
         match Box::pin(connection.busy()).await {
@@ -134,11 +127,7 @@ impl Connection {
         }
         let live = self.thread.live();
         let limits = &live.plan.limits;
-        let first = if self.served == 0 {
-            limits.header_timeout
-        } else {
-            limits.idle_timeout
-        };
+        let first = if self.served == 0 { limits.header_timeout } else { limits.idle_timeout };
         self.deadline.set(first);
         std::future::poll_fn(|cx| match self.inbox.poll_fill(cx, &mut self.stream) {
             Poll::Ready(Ok(n)) => Poll::Ready(n > 0),
@@ -184,19 +173,13 @@ impl Connection {
     }
 
     /// Answers one request; none: the next one may come.
-    async fn answer(
-        &mut self,
-        live: &Live,
-        scratch: &mut Scratch,
-        length: wire::Length,
-    ) -> Option<Next> {
+    async fn answer(&mut self, live: &Live, scratch: &mut Scratch, length: wire::Length) -> Option<Next> {
         let limits = &live.plan.limits;
         let head = &scratch.head;
         let (read, write) = self.stream.split();
         let mut outgoing = Outgoing::new(write, limits.idle_timeout, head.version, head.method);
         outgoing.close = !framing::keeps_alive(head.version, &head.fields)
-            || (limits.requests_per_connection != 0
-                && self.served >= limits.requests_per_connection);
+            || (limits.requests_per_connection != 0 && self.served >= limits.requests_per_connection);
         let mut incoming = Incoming::new(
             read,
             &mut self.inbox,
@@ -206,16 +189,8 @@ impl Connection {
             limits.body,
         );
         incoming.awaits_continue = framing::expects_continue(head).unwrap_or(false);
-        let after = request::answer(
-            &self.thread,
-            live,
-            &self.peer,
-            scratch,
-            length,
-            incoming,
-            &mut outgoing,
-        )
-        .await;
+        let after =
+            request::answer(&self.thread, live, &self.peer, scratch, length, incoming, &mut outgoing).await;
         match after {
             After::Keep => None,
             After::Close if length == wire::Length::Exact(0) => Some(Next::Close),
@@ -226,15 +201,11 @@ impl Connection {
     }
 
     async fn read_head(&mut self, head: &mut RequestHead, limits: &Limits) -> Head {
-        let most = head::Limits {
-            bytes: limits.header_bytes,
-            fields: limits.headers,
-        };
+        let most = head::Limits { bytes: limits.header_bytes, fields: limits.headers };
         let mut seen = 0;
         // A request of which something is there must come whole in time; before that it may rest.
         let mut begun = !self.inbox.is_empty();
-        self.deadline
-            .set(if begun { limits.header_timeout } else { LINGER });
+        self.deadline.set(if begun { limits.header_timeout } else { LINGER });
         std::future::poll_fn(|cx| {
             loop {
                 let data = self.inbox.data();

@@ -86,12 +86,7 @@ pub struct Thread {
 
 impl Thread {
     /// Thread number `index` of a node.
-    pub fn new(
-        shared: &Arc<Shared>,
-        index: usize,
-        live: Arc<Live>,
-        log: Option<&AccessLog>,
-    ) -> Arc<Thread> {
+    pub fn new(shared: &Arc<Shared>, index: usize, live: Arc<Live>, log: Option<&AccessLog>) -> Arc<Thread> {
         Arc::new(Thread {
             shared: shared.clone(),
             live: ArcSwap::from_pointee(Current(live)),
@@ -115,31 +110,18 @@ impl Thread {
     }
 
     pub(crate) fn logs(&self) -> bool {
-        self.log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some()
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     pub(crate) fn log(&self, record: &Record<'_>) {
-        if let Some(sender) = self
-            .log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_mut()
-        {
+        if let Some(sender) = self.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             sender.write(record);
         }
     }
 
     /// Hands lines over that wait for more; called some times a second.
     pub fn flush_log(&self) {
-        if let Some(sender) = self
-            .log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_mut()
-        {
+        if let Some(sender) = self.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             sender.flush();
             self.shard.log_dropped(sender.take_dropped());
         }

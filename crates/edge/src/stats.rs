@@ -158,29 +158,19 @@ impl Stats {
             log_dropped: sum(|shard| &shard.log_dropped),
             refused: Why::ALL
                 .map(|why| {
-                    let count = self
-                        .shards
-                        .iter()
-                        .map(|s| s.refused[why as usize].get())
-                        .sum();
+                    let count = self.shards.iter().map(|s| s.refused[why as usize].get()).sum();
                     (why.label(), count)
                 })
                 .to_vec(),
-            routes: (0..=routes.len())
-                .filter_map(|at| self.route(at, &routes, &services))
-                .collect(),
-            services: (0..services.len())
-                .map(|at| self.service(at, &services[at]))
-                .collect(),
+            routes: (0..=routes.len()).filter_map(|at| self.route(at, &routes, &services)).collect(),
+            services: (0..services.len()).map(|at| self.service(at, &services[at])).collect(),
         }
     }
 
     /// What all threads counted at one place of [`Shard::routes`]; None if nothing.
     fn route(&self, at: usize, routes: &[Arc<str>], services: &[Arc<str>]) -> Option<RouteStats> {
-        let mut stats = RouteStats {
-            route: at.checked_sub(1).map(|id| routes[id].to_string()),
-            ..RouteStats::default()
-        };
+        let mut stats =
+            RouteStats { route: at.checked_sub(1).map(|id| routes[id].to_string()), ..RouteStats::default() };
         let mut statuses = BTreeMap::new();
         for block in self.shards.iter().filter_map(|shard| shard.routes.get(at)) {
             block.times.add_to(&mut stats.seconds);
@@ -191,27 +181,18 @@ impl Stats {
             });
         }
         let name = |id: usize| services.get(id).map_or(OTHER, |name| name).to_string();
-        let counts = statuses
-            .into_iter()
-            .map(|((service, status), count)| StatusCount {
-                service: service.map(name),
-                status,
-                count,
-            });
+        let counts = statuses.into_iter().map(|((service, status), count)| StatusCount {
+            service: service.map(name),
+            status,
+            count,
+        });
         stats.statuses = counts.collect();
         (stats.seconds.count() > 0).then_some(stats)
     }
 
     fn service(&self, at: usize, name: &Arc<str>) -> ServiceStats {
-        let mut stats = ServiceStats {
-            service: name.to_string(),
-            ..ServiceStats::default()
-        };
-        for block in self
-            .shards
-            .iter()
-            .filter_map(|shard| shard.services.get(at))
-        {
+        let mut stats = ServiceStats { service: name.to_string(), ..ServiceStats::default() };
+        for block in self.shards.iter().filter_map(|shard| shard.services.get(at)) {
             block.times.add_to(&mut stats.seconds);
             stats.retries += block.retries.get();
             stats.hedges += block.hedges.get();
@@ -303,8 +284,7 @@ struct Counter(AtomicU64);
 
 impl Counter {
     fn add(&self, more: u64) {
-        self.0
-            .store(self.0.load(Relaxed).wrapping_add(more), Relaxed);
+        self.0.store(self.0.load(Relaxed).wrapping_add(more), Relaxed);
     }
 
     fn get(&self) -> u64 {
@@ -405,15 +385,13 @@ impl<T> Default for Blocks<T> {
 impl<T: Default> Blocks<T> {
     /// `place` is at most [`MAX_NAMES`].
     fn get_or_make(&self, place: usize) -> &T {
-        let chunk = self.0[place / CHUNK % CHUNKS]
-            .get_or_init(|| Box::new([const { OnceLock::new() }; CHUNK]));
+        let chunk =
+            self.0[place / CHUNK % CHUNKS].get_or_init(|| Box::new([const { OnceLock::new() }; CHUNK]));
         chunk[place % CHUNK].get_or_init(Box::default)
     }
 
     fn get(&self, place: usize) -> Option<&T> {
-        self.0[place / CHUNK % CHUNKS].get()?[place % CHUNK]
-            .get()
-            .map(Box::as_ref)
+        self.0[place / CHUNK % CHUNKS].get()?[place % CHUNK].get().map(Box::as_ref)
     }
 }
 

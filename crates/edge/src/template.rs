@@ -60,19 +60,14 @@ enum Part {
     Rest,
 }
 
-const PARTS: [(&str, Part); 4] = [
-    ("{host}", Part::Host),
-    ("{path}", Part::Path),
-    ("{query}", Part::Query),
-    ("{rest}", Part::Rest),
-];
+const PARTS: [(&str, Part); 4] =
+    [("{host}", Part::Host), ("{path}", Part::Path), ("{query}", Part::Query), ("{rest}", Part::Rest)];
 
 /// The first placeholder, with what is before and after it.
 fn next_part(text: &str) -> Option<(&str, Part, &str)> {
-    let found = PARTS.iter().filter_map(|&(name, part)| {
-        text.split_once(name)
-            .map(|(before, after)| (before, part, after))
-    });
+    let found = PARTS
+        .iter()
+        .filter_map(|&(name, part)| text.split_once(name).map(|(before, after)| (before, part, after)));
     found.min_by_key(|(before, ..)| before.len())
 }
 
@@ -89,11 +84,7 @@ impl Target {
     fn begin(to: &str) -> Target {
         let scheme = to.find("//").filter(|&at| at == 0 || is_scheme(&to[..at]));
         let authority = scheme.map(|at| at + "//".len());
-        Target {
-            out: String::new(),
-            authority,
-            in_authority: authority.is_some(),
-        }
+        Target { out: String::new(), authority, in_authority: authority.is_some() }
     }
 
     /// Text of the operator's.
@@ -131,9 +122,7 @@ impl Target {
     /// An empty authority would let browsers take the first part of the path for it.
     fn leave_authority(&mut self) -> Option<()> {
         self.in_authority = false;
-        self.authority
-            .filter(|&start| self.out.len() > start)
-            .map(|_| ())
+        self.authority.filter(|&start| self.out.len() > start).map(|_| ())
     }
 
     fn end(mut self, drop_question_mark: bool) -> Option<String> {
@@ -151,17 +140,12 @@ impl Target {
     }
 
     fn push(&mut self, byte: u8, plain: bool) {
-        const HEX: [char; 16] = [
-            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
-        ];
+        const HEX: [char; 16] =
+            ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
         if plain {
             self.out.push(char::from(byte));
         } else {
-            let digits = [
-                '%',
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ];
+            let digits = ['%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
             self.out.extend(digits);
         }
     }
@@ -171,9 +155,7 @@ impl Target {
 fn is_scheme(text: &str) -> bool {
     let name = text.strip_suffix(':').unwrap_or_default();
     name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
 /// A character that a URI may hold (RFC 3986, 2.2 and 2.3), or the `%` of one that is encoded.
@@ -183,10 +165,7 @@ fn is_uri(byte: u8) -> bool {
 
 /// A name, an IPv4 address, or an IPv6 address in brackets.
 fn is_host(host: &str) -> bool {
-    match host
-        .strip_prefix('[')
-        .and_then(|inner| inner.strip_suffix(']'))
-    {
+    match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
         Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);

@@ -60,14 +60,7 @@ pub(crate) async fn run(mut client: TcpStream, early: Bytes, mut tunnel: Tunnel)
 
 impl<'a> Lane<'a> {
     fn new(from: ReadHalf<'a>, to: WriteHalf<'a>, piece: Bytes) -> Self {
-        Lane {
-            from,
-            to,
-            inbox: Inbox::default(),
-            piece,
-            ended: false,
-            closed: false,
-        }
+        Lane { from, to, inbox: Inbox::default(), piece, ended: false, closed: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<io::Result<()>> {

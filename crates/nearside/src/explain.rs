@@ -16,7 +16,7 @@ use crate::api::{Api, Place};
 use crate::check::load;
 use crate::cli;
 use crate::failure::Failure;
-use crate::terminal::{self, Align, Paint, count, ms, table};
+use crate::terminal::{self, Align, Paint, count, counted, ms, table};
 
 /// What is shown of an explanation.
 #[derive(Debug, Deserialize)]
@@ -93,7 +93,7 @@ struct Unused {
 
 #[derive(Debug, Deserialize)]
 struct Retry {
-    attempts: u32,
+    attempts: usize,
     on: Vec<String>,
     only_if_unsent: bool,
     budget: f64,
@@ -294,8 +294,8 @@ fn retry(retry: &Retry) -> String {
         .left
         .map_or_else(String::new, |left| format!(" ({} left now)", count(left)));
     format!(
-        "tried again up to {} times on {}{unsent}, by at most {} of requests{left}\n",
-        retry.attempts,
+        "tried again up to {} on {}{unsent}, by at most {} of requests{left}\n",
+        counted(retry.attempts, "time"),
         retry.on.join(", "),
         percent(retry.budget),
     )

@@ -30,18 +30,12 @@ impl DataThread {
     /// Starts thread number `index`.
     pub(crate) fn start(index: usize, thread: Arc<Thread>) -> io::Result<DataThread> {
         let (open, wanted) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let own = thread.clone();
         let handle = std::thread::Builder::new()
             .name(format!("data-{index}"))
             .spawn(move || runtime.block_on(run(own, wanted)))?;
-        Ok(DataThread {
-            thread,
-            open: Some(open),
-            handle: Some(handle),
-        })
+        Ok(DataThread { thread, open: Some(open), handle: Some(handle) })
     }
 
     pub(crate) fn open(&self, open: Open) {
@@ -83,14 +77,7 @@ async fn run(thread: Arc<Thread>, mut wanted: mpsc::UnboundedReceiver<Open>) {
     thread.flush_log();
 }
 
-fn accept(
-    thread: &Arc<Thread>,
-    Open {
-        listener,
-        door,
-        stop,
-    }: Open,
-) {
+fn accept(thread: &Arc<Thread>, Open { listener, door, stop }: Open) {
     match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => {
             tokio::spawn(listen::accept(thread.clone(), listener, door, stop));

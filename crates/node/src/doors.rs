@@ -47,15 +47,10 @@ impl Doors {
         threads: usize,
         inherited: &mut Vec<TcpListener>,
     ) -> Result<Bound, BindError> {
-        let new = wanted
-            .iter()
-            .filter(|l| !self.open.contains_key(&l.address));
+        let new = wanted.iter().filter(|l| !self.open.contains_key(&l.address));
         let bound = new.map(|plan| {
             let sockets = sockets(plan.address, threads, inherited);
-            sockets.map(|s| (plan.clone(), s)).map_err(|why| BindError {
-                address: plan.address,
-                why,
-            })
+            sockets.map(|s| (plan.clone(), s)).map_err(|why| BindError { address: plan.address, why })
         });
         bound.collect::<Result<_, _>>().map(Bound)
     }
@@ -82,22 +77,10 @@ impl Doors {
         });
         for (plan, sockets) in bound.0 {
             let address = plan.address;
-            let door = Door {
-                plan: watch::channel(plan).0,
-                stop: watch::channel(false).0,
-                sockets,
-            };
-            for (thread, at) in threads
-                .iter()
-                .cycle()
-                .zip(0..door.sockets.len().max(threads.len()))
-            {
+            let door = Door { plan: watch::channel(plan).0, stop: watch::channel(false).0, sockets };
+            for (thread, at) in threads.iter().cycle().zip(0..door.sockets.len().max(threads.len())) {
                 let listener = door.sockets[at % door.sockets.len()].try_clone()?;
-                thread.open(Open {
-                    listener,
-                    door: door.plan.subscribe(),
-                    stop: door.stop.subscribe(),
-                });
+                thread.open(Open { listener, door: door.plan.subscribe(), stop: door.stop.subscribe() });
             }
             self.open.insert(address, door);
         }

@@ -28,9 +28,7 @@ pub struct Inherited {
 /// Takes it, once: a second call finds nothing.
 pub fn take() -> Inherited {
     static TAKEN: Mutex<bool> = Mutex::new(false);
-    let mut taken = TAKEN
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut taken = TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if std::mem::replace(&mut *taken, true) {
         return Inherited::default();
     }
@@ -42,19 +40,11 @@ pub fn take() -> Inherited {
     }
     fds.sort_unstable();
     fds.dedup();
-    let ready = std::env::var(READY)
-        .ok()
-        .and_then(|fd| fd.parse().ok())
-        .filter(|fd| !fds.contains(fd));
+    let ready = std::env::var(READY).ok().and_then(|fd| fd.parse().ok()).filter(|fd| !fds.contains(fd));
     let listeners = fds.into_iter().filter_map(own).map(TcpListener::from);
     // What isn't a listening TCP socket has no local address that a listener could match.
-    let listeners = listeners
-        .filter(|l| l.local_addr().is_ok() && l.set_nonblocking(true).is_ok())
-        .collect();
-    Inherited {
-        listeners,
-        ready: ready.and_then(own).map(File::from),
-    }
+    let listeners = listeners.filter(|l| l.local_addr().is_ok() && l.set_nonblocking(true).is_ok()).collect();
+    Inherited { listeners, ready: ready.and_then(own).map(File::from) }
 }
 
 /// Standard streams and numbers that aren't open are refused.
@@ -77,10 +67,6 @@ fn own(fd: RawFd) -> Option<OwnedFd> {
 /// # Errors
 /// The system's.
 pub fn keep_from_children(fd: &impl AsFd, keep: bool) -> io::Result<()> {
-    let flags = if keep {
-        rustix::io::FdFlags::CLOEXEC
-    } else {
-        rustix::io::FdFlags::empty()
-    };
+    let flags = if keep { rustix::io::FdFlags::CLOEXEC } else { rustix::io::FdFlags::empty() };
     Ok(rustix::io::fcntl_setfd(fd, flags)?)
 }

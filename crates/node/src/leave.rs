@@ -45,10 +45,7 @@ pub(crate) async fn leave(inner: &Inner, grace: Duration, doors: Doors) {
     });
     if finished.await.is_err() {
         let left = inner.shared.under_way.load(Ordering::Relaxed);
-        say(&format!(
-            "{left} requests and tunnels were still under way after {} s",
-            FINISH.as_secs()
-        ));
+        say(&format!("{left} requests and tunnels were still under way after {} s", FINISH.as_secs()));
     }
 }
 

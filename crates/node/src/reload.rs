@@ -39,11 +39,7 @@ impl Operations for Inner {
             Ok(reloaded) => {
                 reloads.done += 1;
                 reloads.last_error = None;
-                say(if reloaded.changed {
-                    "reloaded"
-                } else {
-                    "reloaded; nothing changed"
-                });
+                say(if reloaded.changed { "reloaded" } else { "reloaded; nothing changed" });
             }
             Err(error) => {
                 reloads.failed += 1;
@@ -77,24 +73,16 @@ impl Inner {
         }
         self.reopen_log(&plan, &before).map_err(ReloadError::Bind)?;
         if *plan == *before {
-            return Ok(Reloaded {
-                warnings,
-                changed: false,
-            });
+            return Ok(Reloaded { warnings, changed: false });
         }
         self.follow(&plan).map_err(ReloadError::Bind)?;
-        Ok(Reloaded {
-            warnings,
-            changed: true,
-        })
+        Ok(Reloaded { warnings, changed: true })
     }
 
     /// What a running process can't change stays, and is said.
     fn keep_what_must_stay(&self, mut plan: Plan, before: &Plan) -> Plan {
         if plan.node.threads != before.node.threads || plan.admin != before.admin {
-            say(
-                "node.threads and [admin] change only with a restart (or SIGUSR2); they stay as they are",
-            );
+            say("node.threads and [admin] change only with a restart (or SIGUSR2); they stay as they are");
             plan.node.threads = before.node.threads;
             plan.admin = before.admin.clone();
         }
@@ -105,10 +93,7 @@ impl Inner {
     fn reopen_log(&self, plan: &Plan, before: &Plan) -> Result<(), String> {
         let mut changing = self.changing();
         if plan.telemetry == before.telemetry {
-            return changing
-                .log
-                .as_ref()
-                .map_or(Ok(()), |log| log.reopen().map_err(|e| e.to_string()));
+            return changing.log.as_ref().map_or(Ok(()), |log| log.reopen().map_err(|e| e.to_string()));
         }
         let log = open_log(plan).map_err(|error| error.to_string())?;
         for thread in &self.threads {
@@ -130,9 +115,6 @@ impl Inner {
             thread.thread.follow(live.clone());
         }
         self.live.store(live);
-        changing
-            .doors
-            .follow(&plan.listeners, bound, &self.threads)
-            .map_err(|error| error.to_string())
+        changing.doors.follow(&plan.listeners, bound, &self.threads).map_err(|error| error.to_string())
     }
 }

@@ -113,22 +113,13 @@ impl Node {
             .enable_all()
             .build()?;
         let tell = options.tell.map_or_else(tell::printing, Ok)?;
-        let registry = Registry::new(
-            upstream::Options::default(),
-            background.handle().clone(),
-            tell,
-        );
+        let registry = Registry::new(upstream::Options::default(), background.handle().clone(), tell);
         registry.apply(&plan);
         let stats = Stats::new(plan.node.threads);
         let live = Arc::new(Live::new(&plan, &registry, &stats));
         let shared = Shared::new(stats);
         let threads = (0..plan.node.threads)
-            .map(|index| {
-                DataThread::start(
-                    index,
-                    Thread::new(&shared, index, live.clone(), log.as_ref()),
-                )
-            })
+            .map(|index| DataThread::start(index, Thread::new(&shared, index, live.clone(), log.as_ref())))
             .collect::<io::Result<Vec<_>>>()?;
         doors.follow(&plan.listeners, bound, &threads)?;
         let (leave, leaving) = mpsc::unbounded_channel();
@@ -140,11 +131,7 @@ impl Node {
             live: ArcSwap::new(live),
             threads,
             admin,
-            changing: Mutex::new(Changing {
-                doors,
-                log,
-                reloads: Reloads::default(),
-            }),
+            changing: Mutex::new(Changing { doors, log, reloads: Reloads::default() }),
             leave,
         });
         let stop_admin = watch::channel(false).0;
@@ -186,26 +173,18 @@ impl Node {
     }
 }
 
-fn bind_admin(
-    address: SocketAddr,
-    inherited: &mut Vec<TcpListener>,
-) -> Result<TcpListener, StartError> {
+fn bind_admin(address: SocketAddr, inherited: &mut Vec<TcpListener>) -> Result<TcpListener, StartError> {
     let mine = |socket: &mut TcpListener| socket.local_addr().is_ok_and(|local| local == address);
     match inherited.extract_if(.., mine).next() {
         Some(socket) => Ok(socket),
-        None => {
-            listen::bind_first(address).map_err(|why| StartError::Admin(BindError { address, why }))
-        }
+        None => listen::bind_first(address).map_err(|why| StartError::Admin(BindError { address, why })),
     }
 }
 
 pub(crate) fn open_log(plan: &Plan) -> Result<Option<AccessLog>, StartError> {
     let open = |log| {
         AccessLog::open(log).map_err(|why| StartError::AccessLog {
-            path: log
-                .path
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), |p| p.display().to_string()),
+            path: log.path.as_ref().map_or_else(|| "-".to_owned(), |p| p.display().to_string()),
             why,
         })
     };

@@ -19,10 +19,7 @@ pub(crate) fn start(inner: &Inner) -> io::Result<u32> {
     let (hear, say) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let sockets: Vec<TcpListener> = {
         let changing = inner.changing();
-        let all = changing
-            .doors
-            .sockets()
-            .chain(std::iter::once(&inner.admin));
+        let all = changing.doors.sockets().chain(std::iter::once(&inner.admin));
         all.map(TcpListener::try_clone).collect::<io::Result<_>>()?
     };
     let numbers: Vec<String> = sockets.iter().map(|s| s.as_raw_fd().to_string()).collect();
@@ -31,9 +28,7 @@ pub(crate) fn start(inner: &Inner) -> io::Result<u32> {
     }
     keep_from_children(&say, false)?;
     let mut args = std::env::args_os();
-    let program = args
-        .next()
-        .ok_or_else(|| io::Error::other("this process has no name to start again"))?;
+    let program = args.next().ok_or_else(|| io::Error::other("this process has no name to start again"))?;
     let mut child = Command::new(program)
         .args(args)
         .env(SOCKETS, numbers.join(","))

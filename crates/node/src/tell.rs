@@ -12,13 +12,11 @@ const WAITING: usize = 1024;
 /// Prints events of services. Who tells of one holds locks, so a thread of its own does the writing.
 pub(crate) fn printing() -> std::io::Result<Tell> {
     let (lines, waiting) = sync_channel::<String>(WAITING);
-    std::thread::Builder::new()
-        .name("events".into())
-        .spawn(move || {
-            for line in waiting {
-                say(&line);
-            }
-        })?;
+    std::thread::Builder::new().name("events".into()).spawn(move || {
+        for line in waiting {
+            say(&line);
+        }
+    })?;
     Ok(Arc::new(move |event| {
         let _ = lines.try_send(event.to_string());
     }))

@@ -47,9 +47,7 @@ fn candidates(n: usize) -> Vec<Candidate> {
     };
     let all: Vec<Candidate> = (0..n).map(candidate).collect();
     let latency = |i: usize| 1_000_000 + mix(i as u64) % 9_000_000;
-    all.iter()
-        .enumerate()
-        .for_each(|(i, c)| c.load.observe(1, latency(i)));
+    all.iter().enumerate().for_each(|(i, c)| c.load.observe(1, latency(i)));
     all
 }
 
@@ -60,9 +58,7 @@ fn pick<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
     let mut number = 0;
     let mut begin = || {
         number += 1;
-        picker
-            .pick(mix(number), mix(!number), number, &Tried::default())
-            .unwrap_or(0)
+        picker.pick(mix(number), mix(!number), number, &Tried::default()).unwrap_or(0)
     };
     let mut open: VecDeque<usize> = (0..2 * N).map(|_| begin()).collect();
     bencher.bench_local(|| {
@@ -78,16 +74,14 @@ fn pick<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
 fn pick_shared<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
     let all = candidates(N);
     let picker = Picker::new(&way(name), all.clone(), 7);
-    bencher
-        .with_inputs(|| fastrand::u64(..))
-        .bench_values(|number| {
-            let picked = picker.pick(number, mix(number), number & 0xffff, &Tried::default());
-            if let Some(i) = picked {
-                all[i].load.end();
-                picker.refresh(i);
-            }
-            picked
-        });
+    bencher.with_inputs(|| fastrand::u64(..)).bench_values(|number| {
+        let picked = picker.pick(number, mix(number), number & 0xffff, &Tried::default());
+        if let Some(i) = picked {
+            all[i].load.end();
+            picker.refresh(i);
+        }
+        picked
+    });
 }
 
 /// Making a Picker anew.

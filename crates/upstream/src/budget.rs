@@ -21,9 +21,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self {
-            thousandths: AtomicU32::new(RESERVE * TOKEN),
-        }
+        Self { thousandths: AtomicU32::new(RESERVE * TOKEN) }
     }
 }
 
@@ -36,10 +34,7 @@ impl Budget {
         let mut now = self.thousandths.load(Relaxed);
         while now < full && more > 0 {
             let then = now.saturating_add(more).min(full);
-            match self
-                .thousandths
-                .compare_exchange_weak(now, then, Relaxed, Relaxed)
-            {
+            match self.thousandths.compare_exchange_weak(now, then, Relaxed, Relaxed) {
                 Ok(_) => return,
                 Err(other) => now = other,
             }
@@ -48,9 +43,7 @@ impl Budget {
 
     /// Takes a token for one further try; false if there is none left.
     pub fn take(&self) -> bool {
-        self.thousandths
-            .fetch_update(Relaxed, Relaxed, |now| now.checked_sub(TOKEN))
-            .is_ok()
+        self.thousandths.fetch_update(Relaxed, Relaxed, |now| now.checked_sub(TOKEN)).is_ok()
     }
 
     /// Whole tokens left.

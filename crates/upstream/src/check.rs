@@ -37,11 +37,7 @@ pub enum CheckError {
 }
 
 /// Checks `endpoint` for as long as it is not stopped.
-pub(crate) async fn watch(
-    service: Arc<Service>,
-    endpoint: Arc<EndpointState>,
-    at_once: Arc<Semaphore>,
-) {
+pub(crate) async fn watch(service: Arc<Service>, endpoint: Arc<EndpointState>, at_once: Arc<Semaphore>) {
     let Some(plan) = &service.plan().health else {
         return;
     };
@@ -90,11 +86,7 @@ fn host(endpoint: &EndpointState, plan: &Health) -> String {
 pub async fn check(address: SocketAddr, host: &str, plan: &Health) -> Result<(), CheckError> {
     let status = tokio::time::timeout(plan.timeout, ask(address, host, &plan.path));
     let status = status.await.map_err(|_| CheckError::Timeout)??;
-    if (plan.status.0..=plan.status.1).contains(&status) {
-        Ok(())
-    } else {
-        Err(CheckError::Status(status))
-    }
+    if (plan.status.0..=plan.status.1).contains(&status) { Ok(()) } else { Err(CheckError::Status(status)) }
 }
 
 async fn ask(address: SocketAddr, host: &str, path: &str) -> Result<u16, CheckError> {
@@ -115,14 +107,8 @@ async fn ask(address: SocketAddr, host: &str, path: &str) -> Result<u16, CheckEr
 
 /// The status of an answer that begins with `bytes` (RFC 9112, section 4).
 fn status(bytes: &[u8]) -> Option<u16> {
-    let line = bytes
-        .split(|&b| b == b'\n')
-        .next()
-        .filter(|line| line.len() < bytes.len())?;
-    let digits = line
-        .strip_prefix(b"HTTP/1.1 ")
-        .or_else(|| line.strip_prefix(b"HTTP/1.0 "))?
-        .get(..3)?;
+    let line = bytes.split(|&b| b == b'\n').next().filter(|line| line.len() < bytes.len())?;
+    let digits = line.strip_prefix(b"HTTP/1.1 ").or_else(|| line.strip_prefix(b"HTTP/1.0 "))?.get(..3)?;
     let code = std::str::from_utf8(digits).ok()?.parse().ok()?;
     (100..=599).contains(&code).then_some(code)
 }
@@ -136,14 +122,9 @@ mod tests {
     fn a_status_line_is_read_strictly() {
         assert_eq!(status(b"HTTP/1.1 204 No Content\r\n"), Some(204));
         assert_eq!(status(b"HTTP/1.0 503\r\nX"), Some(503));
-        for bad in [
-            "",
-            "HTTP/1.1 200 OK",
-            "HTTP/2 200\r\n",
-            "HTTP/1.1 20\r\n",
-            "HTTP/1.1 999\r\n",
-            "SSH-2.0\r\n\n",
-        ] {
+        for bad in
+            ["", "HTTP/1.1 200 OK", "HTTP/2 200\r\n", "HTTP/1.1 20\r\n", "HTTP/1.1 999\r\n", "SSH-2.0\r\n\n"]
+        {
             assert_eq!(status(bad.as_bytes()), None, "{bad:?}");
         }
     }

@@ -83,10 +83,7 @@ impl EndpointState {
     /// A new endpoint; `joins`: its service was there before it, so its share grows slowly.
     pub(crate) fn new(plan: Endpoint, joins: bool) -> Self {
         let literal: Option<IpAddr> = plan.host.parse().ok();
-        let addresses = literal
-            .map(|ip| SocketAddr::new(ip, plan.port))
-            .into_iter()
-            .collect();
+        let addresses = literal.map(|ip| SocketAddr::new(ip, plan.port)).into_iter().collect();
         Self {
             key: balance::hash(plan.url.as_bytes()),
             weight: AtomicU32::new(plan.weight),
@@ -97,10 +94,7 @@ impl EndpointState {
             drained: AtomicBool::new(false),
             record: outlier::Record::default(),
             counts: Counts::default(),
-            vitals: Mutex::new(Vitals {
-                ramps: joins,
-                ..Vitals::default()
-            }),
+            vitals: Mutex::new(Vitals { ramps: joins, ..Vitals::default() }),
             plan,
         }
     }
@@ -166,15 +160,10 @@ impl EndpointState {
     /// Takes the addresses that a look-up found; true if they are others than before.
     pub(crate) fn found(&self, mut ips: Vec<IpAddr>) -> bool {
         ips.truncate(ADDRESSES);
-        let new: Vec<SocketAddr> = ips
-            .into_iter()
-            .map(|ip| SocketAddr::new(ip, self.plan.port))
-            .collect();
+        let new: Vec<SocketAddr> = ips.into_iter().map(|ip| SocketAddr::new(ip, self.plan.port)).collect();
         let old = self.addresses.load();
         // Name servers turn the order round with each answer; that alone is no change.
-        if new.is_empty()
-            || new.len() == old.len() && new.iter().all(|address| old.contains(address))
-        {
+        if new.is_empty() || new.len() == old.len() && new.iter().all(|address| old.contains(address)) {
             return false;
         }
         self.addresses.store(Arc::new(new));

@@ -77,10 +77,7 @@ impl Gate {
             most: AtomicU32::new(plan.in_flight),
             waiting: AtomicU32::new(0),
             refused: AtomicU64::new(0),
-            line: Mutex::new(Waiters {
-                plan: plan.clone(),
-                line: Line::default(),
-            }),
+            line: Mutex::new(Waiters { plan: plan.clone(), line: Line::default() }),
         }
     }
 
@@ -109,9 +106,7 @@ impl Gate {
 
     /// Takes a place if one is free and nobody waits for it.
     pub fn try_enter(self: &Arc<Self>) -> Option<Permit> {
-        (self.waiting.load(SeqCst) == 0 && self.take()).then(|| Permit {
-            gate: Some(Arc::clone(self)),
-        })
+        (self.waiting.load(SeqCst) == 0 && self.take()).then(|| Permit { gate: Some(Arc::clone(self)) })
     }
 
     /// Takes a place or waits for one.
@@ -145,40 +140,24 @@ impl Gate {
         };
         self.count(&waiters);
         self.hand_out(&mut waiters);
-        Ok((
-            Place {
-                gate: Arc::clone(self),
-                number,
-                given,
-            },
-            wait,
-        ))
+        Ok((Place { gate: Arc::clone(self), number, given }, wait))
     }
 
     fn refuse(&self, wait: Duration) -> Overloaded {
         self.refused.fetch_add(1, Relaxed);
-        Overloaded {
-            retry_after: wait.max(SOONEST),
-        }
+        Overloaded { retry_after: wait.max(SOONEST) }
     }
 
     fn take(&self) -> bool {
         let most = self.most.load(SeqCst);
-        self.taken
-            .fetch_update(SeqCst, SeqCst, |taken| (taken < most).then_some(taken + 1))
-            .is_ok()
+        self.taken.fetch_update(SeqCst, SeqCst, |taken| (taken < most).then_some(taken + 1)).is_ok()
     }
 
     /// Gives free places to those who wait.
     fn hand_out(self: &Arc<Self>, waiters: &mut Waiters) {
         while !waiters.line.is_empty() && self.take() {
             let next = waiters.line.next(clock::now(), waiters.plan.wait);
-            let refused = next.and_then(|next| {
-                next.send(Permit {
-                    gate: Some(Arc::clone(self)),
-                })
-                .err()
-            });
+            let refused = next.and_then(|next| next.send(Permit { gate: Some(Arc::clone(self)) }).err());
             if let Some(mut permit) = refused {
                 // Its client has gone. Dropping the permit would take the lock that we hold.
                 permit.gate = None;
@@ -189,10 +168,7 @@ impl Gate {
     }
 
     fn count(&self, waiters: &Waiters) {
-        self.waiting.store(
-            u32::try_from(waiters.line.len()).unwrap_or(u32::MAX),
-            SeqCst,
-        );
+        self.waiting.store(u32::try_from(waiters.line.len()).unwrap_or(u32::MAX), SeqCst);
     }
 }
 

@@ -49,10 +49,7 @@ impl Tracker {
         if self.against < needed {
             return false;
         }
-        *self = Self {
-            state: other,
-            against: 0,
-        };
+        *self = Self { state: other, against: 0 };
         true
     }
 }

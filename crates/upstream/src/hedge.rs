@@ -44,8 +44,7 @@ impl Quantile {
         self.counts[bucket(latency / 1000)].fetch_add(1, Relaxed);
         let total = self.total.fetch_add(1, Relaxed).wrapping_add(1);
         if total == NEEDED || total.is_multiple_of(ROUND) && total > NEEDED {
-            self.estimate
-                .store(self.find().saturating_mul(1000), Relaxed);
+            self.estimate.store(self.find().saturating_mul(1000), Relaxed);
         }
         if total == FULL {
             self.halve();

@@ -44,12 +44,7 @@ impl Lease {
         generation: u64,
     ) -> Self {
         endpoint.counts.requests.fetch_add(1, Relaxed);
-        Self {
-            service: Arc::clone(service),
-            endpoint: Arc::clone(endpoint),
-            place,
-            generation,
-        }
+        Self { service: Arc::clone(service), endpoint: Arc::clone(endpoint), place, generation }
     }
 
     /// Who was chosen.
@@ -65,16 +60,10 @@ impl Lease {
     /// Ends it and takes into account how it went.
     pub fn finish(self, outcome: Outcome, now: u64) {
         let (mark, latency) = match outcome {
-            Outcome::Answered { status, latency_ns } => {
-                (self.answered(status, latency_ns), latency_ns)
-            }
+            Outcome::Answered { status, latency_ns } => (self.answered(status, latency_ns), latency_ns),
             Outcome::Failed(kind) => (Mark::Failure, self.failed(kind)),
         };
-        let latency = if mark == Mark::Failure {
-            latency.max(FAILURE_COSTS)
-        } else {
-            latency
-        };
+        let latency = if mark == Mark::Failure { latency.max(FAILURE_COSTS) } else { latency };
         self.endpoint.load().observe(now, latency);
         if let Some(outliers) = &self.service.plan().outliers
             && self.endpoint.record.note(mark, outliers.errors)

@@ -82,10 +82,7 @@ impl Record {
 
     /// Takes what was counted since the last call.
     pub fn take(&self) -> Counted {
-        Counted {
-            answers: self.answers.swap(0, Relaxed),
-            errors: self.errors.swap(0, Relaxed),
-        }
+        Counted { answers: self.answers.swap(0, Relaxed), errors: self.errors.swap(0, Relaxed) }
     }
 
     /// Forgets all, as an endpoint comes back.
@@ -120,12 +117,10 @@ impl Window {
 
     /// All of the window.
     pub fn sum(&self) -> Counted {
-        self.seconds
-            .iter()
-            .fold(Counted::default(), |sum, second| Counted {
-                answers: sum.answers.saturating_add(second.answers),
-                errors: sum.errors.saturating_add(second.errors),
-            })
+        self.seconds.iter().fold(Counted::default(), |sum, second| Counted {
+            answers: sum.answers.saturating_add(second.answers),
+            errors: sum.errors.saturating_add(second.errors),
+        })
     }
 }
 
@@ -148,11 +143,7 @@ impl Ejection {
     pub fn begin(&mut self, first: Duration, now: u64) -> Duration {
         let quiet = now.saturating_sub(self.returned) / nanos(first).max(1);
         let forgotten = u32::try_from(quiet).unwrap_or(u32::MAX);
-        self.times = self
-            .times
-            .saturating_sub(forgotten)
-            .saturating_add(1)
-            .min(LONGEST);
+        self.times = self.times.saturating_sub(forgotten).saturating_add(1).min(LONGEST);
         let length = first.saturating_mul(self.times);
         self.until = Some(now.saturating_add(nanos(length)));
         length
@@ -185,30 +176,16 @@ pub struct Evidence {
 pub fn verdict(plan: &Outliers, endpoints: &[Evidence]) -> Vec<usize> {
     let out = endpoints.iter().filter(|e| e.ejected).count();
     let mut guilty: Vec<(bool, f64, usize)> = Vec::new();
-    let all = endpoints
-        .iter()
-        .filter(|e| !e.ejected)
-        .fold((0u64, 0u64), |sum, e| {
-            (
-                sum.0 + u64::from(e.window.answers),
-                sum.1 + u64::from(e.window.errors),
-            )
-        });
+    let all = endpoints.iter().filter(|e| !e.ejected).fold((0u64, 0u64), |sum, e| {
+        (sum.0 + u64::from(e.window.answers), sum.1 + u64::from(e.window.errors))
+    });
     for (i, e) in endpoints.iter().enumerate().filter(|(_, e)| !e.ejected) {
         let in_a_row = e.row >= plan.errors;
         if in_a_row || stands_out(e.window, all) {
-            guilty.push((
-                in_a_row,
-                share(e.window.errors.into(), e.window.answers.into()),
-                i,
-            ));
+            guilty.push((in_a_row, share(e.window.errors.into(), e.window.answers.into()), i));
         }
     }
-    guilty.sort_by(|a, b| {
-        (b.0, b.1)
-            .partial_cmp(&(a.0, a.1))
-            .unwrap_or(std::cmp::Ordering::Equal)
-    });
+    guilty.sort_by(|a, b| (b.0, b.1).partial_cmp(&(a.0, a.1)).unwrap_or(std::cmp::Ordering::Equal));
     guilty.truncate(most(plan.at_most, endpoints.len()).saturating_sub(out));
     guilty.into_iter().map(|(_, _, i)| i).collect()
 }
@@ -223,14 +200,10 @@ fn most(share: f64, endpoints: usize) -> usize {
 
 /// Is this error share far above that of the others? `all` has answers and errors, its own included.
 fn stands_out(own: Counted, all: (u64, u64)) -> bool {
-    let others = (
-        all.0 - u64::from(own.answers),
-        all.1 - u64::from(own.errors),
-    );
+    let others = (all.0 - u64::from(own.answers), all.1 - u64::from(own.errors));
     own.answers >= VOLUME
         && others.0 >= u64::from(VOLUME)
-        && share(own.errors.into(), own.answers.into())
-            > SHARE + TIMES_OTHERS * share(others.1, others.0)
+        && share(own.errors.into(), own.answers.into()) > SHARE + TIMES_OTHERS * share(others.1, others.0)
 }
 
 fn share(errors: u64, answers: u64) -> f64 {
@@ -242,20 +215,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const PLAN: Outliers = Outliers {
-        errors: 5,
-        eject: Duration::from_secs(30),
-        at_most: 0.5,
-    };
+    const PLAN: Outliers = Outliers { errors: 5, eject: Duration::from_secs(30), at_most: 0.5 };
     const SECOND: u64 = 1_000_000_000;
     const NOBODY: [usize; 0] = [];
 
     fn seen(row: u32, answers: u32, errors: u32) -> Evidence {
-        Evidence {
-            row,
-            window: Counted { answers, errors },
-            ejected: false,
-        }
+        Evidence { row, window: Counted { answers, errors }, ejected: false }
     }
 
     #[test]
@@ -265,13 +230,7 @@ mod tests {
         assert_eq!(told(&[Mark::Failure, Mark::Failure, Mark::Error]), 0);
         assert_eq!(told(&[Mark::Failure, Mark::Failure]), 1);
         assert_eq!(told(&[Mark::Good, Mark::Failure]), 0);
-        assert_eq!(
-            record.take(),
-            Counted {
-                answers: 7,
-                errors: 6
-            }
-        );
+        assert_eq!(record.take(), Counted { answers: 7, errors: 6 });
         assert_eq!(record.take(), Counted::default());
     }
 
@@ -285,31 +244,13 @@ mod tests {
     #[test]
     fn the_window_forgets_after_ten_seconds() {
         let mut window = Window::default();
-        window.roll(Counted {
-            answers: 9,
-            errors: 3,
-        });
+        window.roll(Counted { answers: 9, errors: 3 });
         for _ in 0..9 {
-            window.roll(Counted {
-                answers: 1,
-                errors: 0,
-            });
+            window.roll(Counted { answers: 1, errors: 0 });
         }
-        assert_eq!(
-            window.sum(),
-            Counted {
-                answers: 18,
-                errors: 3
-            }
-        );
+        assert_eq!(window.sum(), Counted { answers: 18, errors: 3 });
         window.roll(Counted::default());
-        assert_eq!(
-            window.sum(),
-            Counted {
-                answers: 9,
-                errors: 0
-            }
-        );
+        assert_eq!(window.sum(), Counted { answers: 9, errors: 0 });
     }
 
     #[test]
@@ -317,37 +258,17 @@ mod tests {
         let fine = seen(0, 100, 0);
         assert_eq!(verdict(&PLAN, &[fine, seen(0, 100, 21), fine]), [1]);
         assert_eq!(verdict(&PLAN, &[fine, seen(0, 100, 20), fine]), NOBODY);
-        assert_eq!(
-            verdict(&PLAN, &[fine, seen(0, 19, 19), fine]),
-            NOBODY,
-            "too few to tell"
-        );
+        assert_eq!(verdict(&PLAN, &[fine, seen(0, 19, 19), fine]), NOBODY, "too few to tell");
         let all_bad = seen(0, 100, 60);
-        assert_eq!(
-            verdict(&PLAN, &[all_bad, all_bad, all_bad]),
-            NOBODY,
-            "the fault lies elsewhere"
-        );
+        assert_eq!(verdict(&PLAN, &[all_bad, all_bad, all_bad]), NOBODY, "the fault lies elsewhere");
     }
 
     #[test]
     fn the_only_endpoint_stays_and_one_of_two_may_go() {
         assert_eq!(verdict(&PLAN, &[seen(9, 0, 0)]), NOBODY);
-        let strict = Outliers {
-            at_most: 0.1,
-            ..PLAN
-        };
+        let strict = Outliers { at_most: 0.1, ..PLAN };
         assert_eq!(verdict(&strict, &[seen(9, 0, 0), seen(0, 0, 0)]), [0]);
-        assert_eq!(
-            verdict(
-                &Outliers {
-                    at_most: 0.0,
-                    ..PLAN
-                },
-                &[seen(9, 0, 0), seen(0, 0, 0)]
-            ),
-            NOBODY
-        );
+        assert_eq!(verdict(&Outliers { at_most: 0.0, ..PLAN }, &[seen(9, 0, 0), seen(0, 0, 0)]), NOBODY);
     }
 
     #[test]
@@ -362,11 +283,7 @@ mod tests {
             assert!(ejection.end_if_due(until) && !ejection.end_if_due(until));
             now = until + SECOND;
         }
-        assert_eq!(
-            ejection.begin(first, now + 30 * SECOND),
-            first * 3,
-            "one forgotten"
-        );
+        assert_eq!(ejection.begin(first, now + 30 * SECOND), first * 3, "one forgotten");
         ejection.end_if_due(u64::MAX / 2);
         assert_eq!(ejection.begin(first, u64::MAX - 1), first, "all forgotten");
         for _ in 0..50 {

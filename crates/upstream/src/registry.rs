@@ -26,10 +26,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            name_server: None,
-            checks_at_once: 64,
-        }
+        Self { name_server: None, checks_at_once: 64 }
     }
 }
 
@@ -77,26 +74,17 @@ impl Registry {
         let mut old = std::mem::take(&mut *running);
         for (name, service) in &plan.services {
             let next = match old.remove(name) {
-                Some(same)
-                    if same.service.plan == *service && same.service.region == plan.node.region =>
-                {
+                Some(same) if same.service.plan == *service && same.service.region == plan.node.region => {
                     same
                 }
                 before => {
                     let before = before.map(|before| before.service);
-                    self.start(Service::new(
-                        service,
-                        &plan.node.region,
-                        &self.tell,
-                        before.as_deref(),
-                    ))
+                    self.start(Service::new(service, &plan.node.region, &self.tell, before.as_deref()))
                 }
             };
             running.insert(Arc::clone(name), next);
         }
-        let services = running
-            .iter()
-            .map(|(name, running)| (Arc::clone(name), Arc::clone(&running.service)));
+        let services = running.iter().map(|(name, running)| (Arc::clone(name), Arc::clone(&running.service)));
         self.services.store(Arc::new(services.collect()));
     }
 
@@ -115,19 +103,11 @@ impl Registry {
     fn start(&self, service: Service) -> Running {
         let service = Arc::new(service);
         let mut tasks = JoinSet::new();
-        tasks.spawn_on(
-            tend::tend(Arc::clone(&service), Arc::clone(&self.shared)),
-            &self.background,
-        );
+        tasks.spawn_on(tend::tend(Arc::clone(&service), Arc::clone(&self.shared)), &self.background);
         if service.plan().discover.is_some() {
-            tasks.spawn_on(
-                discover::follow(Arc::clone(&service), Arc::clone(&self.shared)),
-                &self.background,
-            );
+            tasks
+                .spawn_on(discover::follow(Arc::clone(&service), Arc::clone(&self.shared)), &self.background);
         }
-        Running {
-            service,
-            _tasks: tasks,
-        }
+        Running { service, _tasks: tasks }
     }
 }

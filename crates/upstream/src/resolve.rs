@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig,
-};
+use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::rdata::SRV;
@@ -56,49 +54,29 @@ pub(crate) struct Names {
 impl Names {
     /// With the system's name servers, or with this one.
     pub fn new(server: Option<SocketAddr>) -> Self {
-        Self {
-            resolver: resolver(server).map_err(|why| why.to_string()),
-        }
+        Self { resolver: resolver(server).map_err(|why| why.to_string()) }
     }
 
     /// The IPv4 and IPv6 addresses of `host`.
     pub async fn addresses(&self, host: &str) -> Result<Found<IpAddr>, ResolveError> {
-        let found = self
-            .resolver()?
-            .lookup_ip(host)
-            .await
-            .map_err(|why| failure(host, &why))?;
+        let found = self.resolver()?.lookup_ip(host).await.map_err(|why| failure(host, &why))?;
         let ttl = ttl(found.as_lookup().answers());
-        Ok(Found {
-            records: found.iter().collect(),
-            ttl,
-        })
+        Ok(Found { records: found.iter().collect(), ttl })
     }
 
     /// The SRV records of `name` (RFC 2782).
     pub async fn services(&self, name: &str) -> Result<Found<SRV>, ResolveError> {
-        let found = self
-            .resolver()?
-            .lookup(name, RecordType::SRV)
-            .await
-            .map_err(|why| failure(name, &why))?;
-        let records = found
-            .answers()
-            .iter()
-            .filter_map(|record| match &record.data {
-                RData::SRV(srv) => Some(srv.clone()),
-                _ => None,
-            });
-        Ok(Found {
-            records: records.collect(),
-            ttl: ttl(found.answers()),
-        })
+        let found =
+            self.resolver()?.lookup(name, RecordType::SRV).await.map_err(|why| failure(name, &why))?;
+        let records = found.answers().iter().filter_map(|record| match &record.data {
+            RData::SRV(srv) => Some(srv.clone()),
+            _ => None,
+        });
+        Ok(Found { records: records.collect(), ttl: ttl(found.answers()) })
     }
 
     fn resolver(&self) -> Result<&TokioResolver, ResolveError> {
-        self.resolver
-            .as_ref()
-            .map_err(|why| ResolveError::NoResolver(why.clone()))
+        self.resolver.as_ref().map_err(|why| ResolveError::NoResolver(why.clone()))
     }
 }
 
@@ -106,11 +84,10 @@ fn resolver(server: Option<SocketAddr>) -> Result<TokioResolver, NetError> {
     let mut builder = match server {
         None => TokioResolver::builder_tokio()?,
         Some(server) => {
-            let connections =
-                [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-                    connection.port = server.port();
-                    connection
-                });
+            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                connection.port = server.port();
+                connection
+            });
             let server = NameServerConfig::new(server.ip(), true, connections.into());
             let config = ResolverConfig::from_name_servers(vec![server]);
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
@@ -125,14 +102,7 @@ fn resolver(server: Option<SocketAddr>) -> Result<TokioResolver, NetError> {
 }
 
 fn ttl(records: &[Record]) -> Duration {
-    Duration::from_secs(
-        records
-            .iter()
-            .map(|record| record.ttl)
-            .min()
-            .unwrap_or(0)
-            .into(),
-    )
+    Duration::from_secs(records.iter().map(|record| record.ttl).min().unwrap_or(0).into())
 }
 
 fn failure(name: &str, why: &NetError) -> ResolveError {
@@ -154,10 +124,7 @@ pub(crate) fn again_in(ttl: Duration, latest: Duration) -> Duration {
 /// The time to the next look-up after so many failed ones: a second, doubling up to half a minute
 /// or `latest`.
 pub(crate) fn retry_in(failures: u32, latest: Duration) -> Duration {
-    SOONEST
-        .saturating_mul(1 << failures.saturating_sub(1).min(8))
-        .min(RETRY)
-        .min(latest)
+    SOONEST.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(RETRY).min(latest)
 }
 
 /// Keeps the address of an endpoint's name, for as long as it is not stopped.
@@ -201,15 +168,8 @@ mod tests {
         let within = |ttl| again_in(seconds(ttl), seconds(5));
         assert_eq!([0, 3, 900].map(within), [1, 3, 5].map(seconds));
         let half = Duration::from_millis(500);
-        assert_eq!(
-            again_in(seconds(9), half),
-            half,
-            "asked for more often than every second"
-        );
-        assert_eq!(
-            [1, 2, 3, 6, 99].map(|n| retry_in(n, LATEST)),
-            [1, 2, 4, 30, 30].map(seconds)
-        );
+        assert_eq!(again_in(seconds(9), half), half, "asked for more often than every second");
+        assert_eq!([1, 2, 3, 6, 99].map(|n| retry_in(n, LATEST)), [1, 2, 4, 30, 30].map(seconds));
         assert_eq!(retry_in(9, seconds(5)), seconds(5));
     }
 }

@@ -128,10 +128,8 @@ impl Service {
             (inner.endpoints.to_vec(), found, failure)
         });
         let service = Self {
-            lasting: before.map_or_else(
-                || Arc::new(Lasting::new(plan)),
-                |before| Arc::clone(&before.lasting),
-            ),
+            lasting: before
+                .map_or_else(|| Arc::new(Lasting::new(plan)), |before| Arc::clone(&before.lasting)),
             gate: plan.limit.as_ref().map(|limit| gate(limit, before)),
             quantile: match plan.hedge.as_ref().map(|hedge| &hedge.after) {
                 Some(HedgeAfter::Quantile(share)) => Some(Quantile::new(*share)),
@@ -175,9 +173,7 @@ impl Service {
     /// [`NoEndpoint`] if there is none at all; ill ones are chosen when no other is left.
     pub fn pick(self: &Arc<Self>, ask: &Ask<'_>) -> Result<Lease, NoEndpoint> {
         let usable = self.lasting.usable.load();
-        let sticky = ask
-            .sticky
-            .filter(|&key| self.plan.sticky.is_some() && !ask.tried.contains(key));
+        let sticky = ask.sticky.filter(|&key| self.plan.sticky.is_some() && !ask.tried.contains(key));
         let place = match sticky.and_then(|key| usable.picker.find(key)) {
             Some(place) => {
                 usable.picker.begin(place);
@@ -194,9 +190,7 @@ impl Service {
 
     /// Takes a place under the service's limit, if one is free.
     pub fn try_admit(&self) -> Option<Permit> {
-        self.gate
-            .as_ref()
-            .map_or_else(|| Some(Permit::free()), Gate::try_enter)
+        self.gate.as_ref().map_or_else(|| Some(Permit::free()), Gate::try_enter)
     }
 
     /// Takes a place under the service's limit, or waits in line for one.
@@ -219,11 +213,7 @@ impl Service {
     /// Takes one further try, a retry or a hedge, out of the budget; false if there is none left.
     pub fn may_retry(&self) -> bool {
         let may = self.plan.retry.budget > 0.0 && self.lasting.budget.take();
-        let counter = if may {
-            &self.lasting.retries
-        } else {
-            &self.lasting.retries_refused
-        };
+        let counter = if may { &self.lasting.retries } else { &self.lasting.retries_refused };
         counter.fetch_add(1, Relaxed);
         may
     }
@@ -249,12 +239,7 @@ impl Service {
     /// For each endpoint in use, what the choice would go by.
     pub fn scores(&self, hash: u64, now: u64) -> Vec<(Arc<EndpointState>, Score)> {
         let usable = self.lasting.usable.load();
-        usable
-            .endpoints
-            .iter()
-            .cloned()
-            .zip(usable.picker.scores(hash, now))
-            .collect()
+        usable.endpoints.iter().cloned().zip(usable.picker.scores(hash, now)).collect()
     }
 
     /// Takes the endpoint out (it finishes what it has), or back in; false if there is none such.
@@ -303,11 +288,7 @@ impl Service {
 
     pub(crate) fn tell(&self, endpoint: Option<&EndpointState>, what: What) {
         let endpoint = endpoint.map(|endpoint| endpoint.url().to_string());
-        (self.tell)(Event {
-            service: self.name().to_string(),
-            endpoint,
-            what,
-        });
+        (self.tell)(Event { service: self.name().to_string(), endpoint, what });
     }
 }
 
@@ -350,11 +331,7 @@ fn gather(
     let mut old: HashMap<&str, &Arc<EndpointState>> =
         old.iter().map(|state| (&**state.url(), state)).collect();
     let mut seen = std::collections::HashSet::new();
-    let wanted = plan
-        .endpoints
-        .iter()
-        .chain(found)
-        .filter(|endpoint| seen.insert(&*endpoint.url));
+    let wanted = plan.endpoints.iter().chain(found).filter(|endpoint| seen.insert(&*endpoint.url));
     wanted
         .take(ENDPOINTS)
         .map(|endpoint| match old.remove(&*endpoint.url) {

@@ -131,11 +131,7 @@ impl EndpointState {
     fn status(&self, checked: bool, used: bool, now: u64) -> EndpointStatus {
         let vitals = lock(&self.vitals);
         let state = self.standing(&vitals, checked);
-        let failures = self
-            .counts
-            .failures
-            .each_ref()
-            .map(|count| count.load(Relaxed));
+        let failures = self.counts.failures.each_ref().map(|count| count.load(Relaxed));
         let [connect, reset, timeout, bad_answer] = failures;
         EndpointStatus {
             url: self.url().to_string(),

@@ -11,10 +11,7 @@ pub fn value(key: u64) -> String {
 /// The endpoint's key that a cookie's value names; none if we could not have made it.
 pub fn key(value: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(value).ok()?;
-    let ours = digits.len() == 16
-        && digits
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let ours = digits.len() == 16 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     ours.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
 }
 
@@ -39,13 +36,7 @@ mod tests {
 
     #[test]
     fn only_our_own_form_is_taken() {
-        for bad in [
-            "",
-            "1",
-            "+123456789abcdef",
-            "0123456789ABCDEF",
-            "0123456789abcdef0",
-        ] {
+        for bad in ["", "1", "+123456789abcdef", "0123456789ABCDEF", "0123456789abcdef0"] {
             assert_eq!(key(bad.as_bytes()), None, "{bad}");
         }
     }

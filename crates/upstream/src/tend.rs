@@ -47,42 +47,22 @@ pub(crate) async fn tend(service: Arc<Service>, shared: Arc<Shared>) {
 type Tasks = HashMap<u64, (Arc<EndpointState>, JoinSet<()>)>;
 
 /// Starts the tasks of new endpoints and stops those of endpoints that have gone.
-fn settle(
-    service: &Arc<Service>,
-    shared: &Arc<Shared>,
-    endpoints: &[Arc<EndpointState>],
-    tasks: &mut Tasks,
-) {
+fn settle(service: &Arc<Service>, shared: &Arc<Shared>, endpoints: &[Arc<EndpointState>], tasks: &mut Tasks) {
     let mut old = std::mem::take(tasks);
     for endpoint in endpoints {
-        let kept = old
-            .remove(&endpoint.key())
-            .filter(|(state, _)| Arc::ptr_eq(state, endpoint));
-        let entry =
-            kept.unwrap_or_else(|| (Arc::clone(endpoint), start(service, shared, endpoint)));
+        let kept = old.remove(&endpoint.key()).filter(|(state, _)| Arc::ptr_eq(state, endpoint));
+        let entry = kept.unwrap_or_else(|| (Arc::clone(endpoint), start(service, shared, endpoint)));
         tasks.insert(endpoint.key(), entry);
     }
 }
 
-fn start(
-    service: &Arc<Service>,
-    shared: &Arc<Shared>,
-    endpoint: &Arc<EndpointState>,
-) -> JoinSet<()> {
+fn start(service: &Arc<Service>, shared: &Arc<Shared>, endpoint: &Arc<EndpointState>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     if endpoint.is_named() {
-        tasks.spawn(resolve::keep(
-            Arc::clone(service),
-            Arc::clone(endpoint),
-            Arc::clone(shared),
-        ));
+        tasks.spawn(resolve::keep(Arc::clone(service), Arc::clone(endpoint), Arc::clone(shared)));
     }
     if service.plan().health.is_some() {
-        tasks.spawn(check::watch(
-            Arc::clone(service),
-            Arc::clone(endpoint),
-            Arc::clone(&shared.checks),
-        ));
+        tasks.spawn(check::watch(Arc::clone(service), Arc::clone(endpoint), Arc::clone(&shared.checks)));
     }
     tasks
 }
@@ -104,14 +84,9 @@ impl Service {
         for endpoint in inner.endpoints.iter() {
             let mut vitals = lock(&endpoint.vitals);
             let standing = self.stand(endpoint, &mut vitals, now);
-            let near = endpoint
-                .region()
-                .is_none_or(|region| *region == self.region);
+            let near = endpoint.region().is_none_or(|region| *region == self.region);
             standings.push((standing, near));
-            next = vitals
-                .ejection
-                .until()
-                .map_or(next, |until| next.min(until));
+            next = vitals.ejection.until().map_or(next, |until| next.min(until));
             if vitals.since.is_some() {
                 next = next.min(now + STEP);
             }
@@ -150,10 +125,7 @@ impl Service {
             vitals.blame = if row >= plan.errors {
                 format!("{row} failures in a row")
             } else {
-                format!(
-                    "{} of its last {} requests failed",
-                    window.errors, window.answers
-                )
+                format!("{} of its last {} requests failed", window.errors, window.answers)
             };
             vitals.ejection.begin(plan.eject, now);
         }
@@ -171,74 +143,46 @@ impl Service {
             }
         }
         let over = self.plan.slow_start;
-        vitals.since = vitals
-            .since
-            .filter(|&since| slow_start::share(since, now, over) < slow_start::WHOLE);
+        vitals.since = vitals.since.filter(|&since| slow_start::share(since, now, over) < slow_start::WHOLE);
         standing
     }
 
     /// Makes a new snapshot if other endpoints are used than before, or with other weights.
     fn rebuild(&self, inner: &mut Inner, standings: &[(Standing, bool)], now: u64) {
         let choice = choose(standings);
-        let endpoints: Box<[_]> = choice
-            .endpoints
-            .iter()
-            .map(|&i| Arc::clone(&inner.endpoints[i]))
-            .collect();
-        let weights: Vec<u32> = endpoints
-            .iter()
-            .map(|endpoint| self.weight(endpoint, now))
-            .collect();
+        let endpoints: Box<[_]> = choice.endpoints.iter().map(|&i| Arc::clone(&inner.endpoints[i])).collect();
+        let weights: Vec<u32> = endpoints.iter().map(|endpoint| self.weight(endpoint, now)).collect();
         let built = endpoints
             .iter()
             .map(|endpoint| Arc::as_ptr(endpoint).addr())
             .zip(weights.iter().copied())
             .collect();
-        if !endpoints.is_empty()
-            && inner.built.as_ref() == Some(&built)
-            && inner.all_ill == choice.all_ill
-        {
+        if !endpoints.is_empty() && inner.built.as_ref() == Some(&built) && inner.all_ill == choice.all_ill {
             return;
         }
-        let candidates = weights
-            .iter()
-            .zip(&endpoints)
-            .map(|(&weight, endpoint)| Candidate {
-                key: endpoint.key(),
-                weight,
-                load: Arc::clone(endpoint.load()),
-            });
+        let candidates = weights.iter().zip(&endpoints).map(|(&weight, endpoint)| Candidate {
+            key: endpoint.key(),
+            weight,
+            load: Arc::clone(endpoint.load()),
+        });
         let picker = Picker::new(&self.plan.balance, candidates.collect(), fastrand::u64(..));
         inner.generation += 1;
         inner.built = Some(built);
-        let usable = Usable {
-            picker,
-            endpoints,
-            generation: inner.generation,
-            none: none(standings),
-        };
+        let usable = Usable { picker, endpoints, generation: inner.generation, none: none(standings) };
         self.lasting.usable.store(Arc::new(usable));
         // Requests that began or ended while the picker was made are not in it yet.
         let usable = self.lasting.usable.load();
         (0..usable.endpoints.len()).for_each(|i| usable.picker.refresh(i));
         if std::mem::replace(&mut inner.all_ill, choice.all_ill) != choice.all_ill {
-            self.tell(
-                None,
-                if choice.all_ill {
-                    What::AllIll
-                } else {
-                    What::SomeWell
-                },
-            );
+            self.tell(None, if choice.all_ill { What::AllIll } else { What::SomeWell });
         }
     }
 
     /// The weight of an endpoint in the picker: thousandths, less while its share grows.
     fn weight(&self, endpoint: &EndpointState, now: u64) -> u32 {
         let since = lock(&endpoint.vitals).since;
-        let share = since.map_or(slow_start::WHOLE, |since| {
-            slow_start::share(since, now, self.plan.slow_start)
-        });
+        let share =
+            since.map_or(slow_start::WHOLE, |since| slow_start::share(since, now, self.plan.slow_start));
         endpoint.weight().saturating_mul(share)
     }
 }
@@ -249,9 +193,7 @@ fn news(before: Option<Standing>, standing: Standing, vitals: &Vitals, now: u64)
         (None, Standing::Up) | (_, Standing::Unknown | Standing::Unresolved) => None,
         (Some(Standing::Ejected), Standing::Up) => Some(What::Returned),
         (_, Standing::Up) => Some(What::Up),
-        (_, Standing::Ill) => Some(What::Ill {
-            why: vitals.last_check.clone(),
-        }),
+        (_, Standing::Ill) => Some(What::Ill { why: vitals.last_check.clone() }),
         (_, Standing::Drained) => Some(What::Drained),
         (_, Standing::Ejected) => Some(What::Ejected {
             why: vitals.blame.clone(),
@@ -264,10 +206,7 @@ fn news(before: Option<Standing>, standing: Standing, vitals: &Vitals, now: u64)
 fn none(standings: &[(Standing, bool)]) -> NoEndpoint {
     if standings.is_empty() {
         NoEndpoint::NoneKnown
-    } else if standings
-        .iter()
-        .any(|(standing, _)| *standing == Standing::Unresolved)
-    {
+    } else if standings.iter().any(|(standing, _)| *standing == Standing::Unresolved) {
         NoEndpoint::NoAddress
     } else {
         NoEndpoint::AllDrained

@@ -38,26 +38,18 @@ pub struct Choice {
 pub fn choose(endpoints: &[(Standing, bool)]) -> Choice {
     let those = |wanted: &dyn Fn(Standing, bool) -> bool| -> Vec<usize> {
         let all = endpoints.iter().enumerate();
-        all.filter(|(_, (standing, near))| wanted(*standing, *near))
-            .map(|(i, _)| i)
-            .collect()
+        all.filter(|(_, (standing, near))| wanted(*standing, *near)).map(|(i, _)| i).collect()
     };
     for standing in [Standing::Up, Standing::Unknown] {
         for nearby in [true, false] {
             let endpoints = those(&|s, near| s == standing && near == nearby);
             if !endpoints.is_empty() {
-                return Choice {
-                    endpoints,
-                    all_ill: false,
-                };
+                return Choice { endpoints, all_ill: false };
             }
         }
     }
     let endpoints = those(&|standing, _| matches!(standing, Standing::Ill | Standing::Ejected));
-    Choice {
-        all_ill: !endpoints.is_empty(),
-        endpoints,
-    }
+    Choice { all_ill: !endpoints.is_empty(), endpoints }
 }
 
 #[cfg(test)]
@@ -67,47 +59,20 @@ mod tests {
 
     #[track_caller]
     fn chosen(endpoints: &[(Standing, bool)], expected: &[usize], all_ill: bool) {
-        assert_eq!(
-            choose(endpoints),
-            Choice {
-                endpoints: expected.to_vec(),
-                all_ill
-            }
-        );
+        assert_eq!(choose(endpoints), Choice { endpoints: expected.to_vec(), all_ill });
     }
 
     #[test]
     fn near_and_well_first() {
-        chosen(
-            &[(Up, false), (Up, true), (Unknown, true), (Up, true)],
-            &[1, 3],
-            false,
-        );
+        chosen(&[(Up, false), (Up, true), (Unknown, true), (Up, true)], &[1, 3], false);
         chosen(&[(Up, false), (Unknown, true), (Ill, true)], &[0], false);
-        chosen(
-            &[(Unknown, false), (Unknown, true), (Ill, true)],
-            &[1],
-            false,
-        );
-        chosen(
-            &[(Unknown, false), (Ejected, true), (Ill, true)],
-            &[0],
-            false,
-        );
+        chosen(&[(Unknown, false), (Unknown, true), (Ill, true)], &[1], false);
+        chosen(&[(Unknown, false), (Ejected, true), (Ill, true)], &[0], false);
     }
 
     #[test]
     fn all_rather_than_none() {
-        chosen(
-            &[
-                (Ill, false),
-                (Ejected, true),
-                (Drained, true),
-                (Unresolved, true),
-            ],
-            &[0, 1],
-            true,
-        );
+        chosen(&[(Ill, false), (Ejected, true), (Drained, true), (Unresolved, true)], &[0, 1], true);
         chosen(&[(Drained, true), (Unresolved, true)], &[], false);
         chosen(&[], &[], false);
     }

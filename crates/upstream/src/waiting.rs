@@ -37,10 +37,7 @@ pub enum Joined<T> {
 
 impl<T> Default for Line<T> {
     fn default() -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            next: 0,
-        }
+        Self { waiting: VecDeque::new(), next: 0 }
     }
 }
 
@@ -59,10 +56,7 @@ impl<T> Line<T> {
     pub fn join(&mut self, who: T, now: u64, most: usize, wait: Duration) -> Joined<T> {
         let mut refused = None;
         if self.waiting.len() >= most {
-            let pressed = self
-                .waiting
-                .front()
-                .is_some_and(|oldest| presses(oldest.since, now, wait));
+            let pressed = self.waiting.front().is_some_and(|oldest| presses(oldest.since, now, wait));
             if self.waiting.len() > most || !pressed {
                 return Joined::Refused(who);
             }
@@ -70,33 +64,21 @@ impl<T> Line<T> {
         }
         let number = self.next;
         self.next += 1;
-        self.waiting.push_back(Waiting {
-            number,
-            since: now,
-            who,
-        });
-        refused.map_or(Joined::Waits(number), |oldest| {
-            Joined::Instead(number, oldest.who)
-        })
+        self.waiting.push_back(Waiting { number, since: now, who });
+        refused.map_or(Joined::Waits(number), |oldest| Joined::Instead(number, oldest.who))
     }
 
     /// Takes out the one who is let in next.
     pub fn next(&mut self, now: u64, wait: Duration) -> Option<T> {
         let oldest = self.waiting.front()?.since;
-        let next = if presses(oldest, now, wait) {
-            self.waiting.pop_back()
-        } else {
-            self.waiting.pop_front()
-        };
+        let next =
+            if presses(oldest, now, wait) { self.waiting.pop_back() } else { self.waiting.pop_front() };
         next.map(|waiting| waiting.who)
     }
 
     /// Takes `number` out of the line; none if it is no longer in it.
     pub fn leave(&mut self, number: u64) -> Option<T> {
-        let place = self
-            .waiting
-            .binary_search_by_key(&number, |waiting| waiting.number)
-            .ok()?;
+        let place = self.waiting.binary_search_by_key(&number, |waiting| waiting.number).ok()?;
         self.waiting.remove(place).map(|waiting| waiting.who)
     }
 }
@@ -136,17 +118,9 @@ mod tests {
         assert_eq!(line.leave(0), None);
         assert_eq!(line.leave(1), Some('b'));
         assert_eq!(line.leave(1), None);
-        assert_eq!(
-            line.join('z', 999, 0, WAIT),
-            Joined::Refused('z'),
-            "the limit was lowered"
-        );
+        assert_eq!(line.join('z', 999, 0, WAIT), Joined::Refused('z'), "the limit was lowered");
         assert_eq!(line.next(999, WAIT), Some('c'));
-        assert_eq!(
-            line.join('z', 999, 0, WAIT),
-            Joined::Refused('z'),
-            "nobody may wait"
-        );
+        assert_eq!(line.join('z', 999, 0, WAIT), Joined::Refused('z'), "nobody may wait");
     }
 
     proptest! {

@@ -94,9 +94,7 @@ impl Chunked {
         let mut at = 0;
         while at < input.len() {
             if self.at == At::Data {
-                let take = usize::try_from(self.left)
-                    .unwrap_or(usize::MAX)
-                    .min(input.len() - at);
+                let take = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len() - at);
                 self.left -= take as u64;
                 if self.left == 0 {
                     self.at = At::DataCr;

@@ -91,20 +91,14 @@ impl Fields {
     #[inline]
     pub fn get(&self, known: Known) -> Option<&[u8]> {
         debug_assert!(known != Known::Other);
-        self.places
-            .iter()
-            .find(|p| p.known == known)
-            .map(|p| &self.block[p.value_range()])
+        self.places.iter().find(|p| p.known == known).map(|p| &self.block[p.value_range()])
     }
 
     /// All values of a known name in order.
     #[inline]
     pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
         debug_assert!(known != Known::Other);
-        self.places
-            .iter()
-            .filter(move |p| p.known == known)
-            .map(|p| &self.block[p.value_range()])
+        self.places.iter().filter(move |p| p.known == known).map(|p| &self.block[p.value_range()])
     }
 
     /// The first value of any name, compared without case.
@@ -113,9 +107,7 @@ impl Fields {
             Known::Other => self
                 .places
                 .iter()
-                .find(|p| {
-                    p.known == Known::Other && self.block[p.name_range()].eq_ignore_ascii_case(name)
-                })
+                .find(|p| p.known == Known::Other && self.block[p.name_range()].eq_ignore_ascii_case(name))
                 .map(|p| &self.block[p.value_range()]),
             known => self.get(known),
         }
@@ -123,8 +115,7 @@ impl Fields {
 
     /// Does a list-valued field (`Connection`, `TE` …) have this member, compared without case?
     pub fn has_member(&self, known: Known, member: &[u8]) -> bool {
-        self.all(known)
-            .any(|v| crate::token::list(v).any(|m| m.eq_ignore_ascii_case(member)))
+        self.all(known).any(|v| crate::token::list(v).any(|m| m.eq_ignore_ascii_case(member)))
     }
 
     /// Adds a field at the end. Names and values come from checked configuration, from a checked
@@ -160,9 +151,8 @@ impl Fields {
         let Self { block, places } = self;
         match Known::of(name) {
             Known::Other => {
-                places.retain(|p| {
-                    p.known != Known::Other || !block[p.name_range()].eq_ignore_ascii_case(name)
-                });
+                places
+                    .retain(|p| p.known != Known::Other || !block[p.name_range()].eq_ignore_ascii_case(name));
             }
             known => places.retain(|p| p.known != known),
         }

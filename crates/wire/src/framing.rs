@@ -27,9 +27,7 @@ pub fn of_request(head: &RequestHead) -> Result<Length, BadHead> {
     let Some(coding) = codings.next() else {
         return match (length, lengths.next()) {
             (None, _) => Ok(Length::Exact(0)),
-            (Some(text), None) => decimal(text)
-                .map(Length::Exact)
-                .ok_or(BadHead::ContentLength),
+            (Some(text), None) => decimal(text).map(Length::Exact).ok_or(BadHead::ContentLength),
             (Some(_), Some(_)) => Err(BadHead::ContentLength),
         };
     };
@@ -43,15 +41,9 @@ pub fn of_request(head: &RequestHead) -> Result<Length, BadHead> {
         return Ok(Length::Chunked);
     }
     let only_known = |c: &[u8]| {
-        [
-            &b"gzip"[..],
-            b"deflate",
-            b"compress",
-            b"x-gzip",
-            b"x-compress",
-        ]
-        .iter()
-        .any(|k| c.eq_ignore_ascii_case(k))
+        [&b"gzip"[..], b"deflate", b"compress", b"x-gzip", b"x-compress"]
+            .iter()
+            .any(|k| c.eq_ignore_ascii_case(k))
     };
     let members: Vec<&[u8]> = list(coding).collect();
     Err(match members.split_last() {
@@ -72,11 +64,7 @@ pub fn of_answer(head: &ResponseHead, method: Method) -> Result<Length, BadHead>
     let mut codings = head.fields.all(Known::TransferEncoding);
     let coding = codings.next();
     let mut length = None;
-    for text in head
-        .fields
-        .all(Known::ContentLength)
-        .flat_map(|v| v.split(|&b| b == b','))
-    {
+    for text in head.fields.all(Known::ContentLength).flat_map(|v| v.split(|&b| b == b',')) {
         let n = decimal(crate::token::trim(text)).ok_or(BadHead::ContentLength)?;
         if length.replace(n).is_some_and(|before| before != n) {
             return Err(BadHead::ContentLength);

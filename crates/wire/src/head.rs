@@ -124,10 +124,7 @@ impl Method {
 
     /// Only asks, changes nothing (RFC 9110 §9.2.1).
     pub fn is_safe(self) -> bool {
-        matches!(
-            self,
-            Method::Get | Method::Head | Method::Options | Method::Trace
-        )
+        matches!(self, Method::Get | Method::Head | Method::Options | Method::Trace)
     }
 
     /// Twice is as good as once (RFC 9110 §9.2.2).
@@ -210,10 +207,7 @@ impl RequestHead {
         self.forget();
         let skipped = if buf.starts_with(b"\r\n") { 2 } else { 0 }; // RFC 9112 §2.2: one empty line
         let buf = &buf[skipped..];
-        let limits = Limits {
-            bytes: limits.bytes.saturating_sub(skipped),
-            ..limits
-        };
+        let limits = Limits { bytes: limits.bytes.saturating_sub(skipped), ..limits };
         let Some((line, rest)) = first_line(buf, limits, BadHead::LineTooLong)? else {
             return Ok(None);
         };
@@ -240,10 +234,7 @@ impl RequestHead {
     fn forget(&mut self) {
         let mut fields = std::mem::take(&mut self.fields);
         fields.clear();
-        *self = RequestHead {
-            fields,
-            ..RequestHead::default()
-        };
+        *self = RequestHead { fields, ..RequestHead::default() };
     }
 
     /// Exactly one `Host`, with a host in it; HTTP/1.0 may do without (RFC 9112 §3.2).
@@ -285,9 +276,7 @@ impl ResponseHead {
     /// Makes it the head of an answer of our own, without fields.
     pub fn start(&mut self, status: u16) {
         self.fields.clear();
-        self.fields
-            .block
-            .extend_from_slice(crate::write::reason(status).as_bytes());
+        self.fields.block.extend_from_slice(crate::write::reason(status).as_bytes());
         self.reason = 0..self.fields.block.len();
         self.status = status;
         self.version = Version::Http11;
@@ -326,11 +315,7 @@ pub fn may_be_whole(buf: &[u8], seen: usize) -> bool {
 
 /// The first line without its end, and where the next begins; none if it isn't whole yet; `too_long`
 /// if it never will be within the limit.
-fn first_line(
-    buf: &[u8],
-    limits: Limits,
-    too_long: BadHead,
-) -> Result<Option<(&[u8], usize)>, BadHead> {
+fn first_line(buf: &[u8], limits: Limits, too_long: BadHead) -> Result<Option<(&[u8], usize)>, BadHead> {
     match memchr::memchr(b'\n', &buf[..buf.len().min(limits.bytes)]) {
         Some(0) => Err(BadHead::BareLineEnd),
         Some(at) if buf[at - 1] != b'\r' => Err(BadHead::BareLineEnd),
@@ -354,10 +339,7 @@ fn request_line(line: &[u8]) -> Result<(Range<usize>, Range<usize>, Version), Ba
 }
 
 fn status_line(line: &[u8]) -> Result<(Version, u16, Range<usize>), BadHead> {
-    let version = line
-        .get(..8)
-        .and_then(version)
-        .ok_or(BadHead::StatusLine)??;
+    let version = line.get(..8).and_then(version).ok_or(BadHead::StatusLine)??;
     let status = match line.get(8..12) {
         Some([b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']) => {
             u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
@@ -381,16 +363,7 @@ fn version(text: &[u8]) -> Option<Result<Version, BadHead>> {
         b"HTTP/1.1" => Some(Ok(Version::Http11)),
         b"HTTP/1.0" => Some(Ok(Version::Http10)),
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Some(Ok(Version::Http11)),
-        [
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            b'0' | b'2'..=b'9',
-            b'.',
-            b'0'..=b'9',
-        ] => Some(Err(BadHead::Version)),
+        [b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', b'.', b'0'..=b'9'] => Some(Err(BadHead::Version)),
         _ => None,
     }
 }
@@ -421,11 +394,7 @@ fn find_fields(
     let mut at = start;
     loop {
         let Some(len) = memchr::memchr(b'\n', &within[at..]) else {
-            return if buf.len() >= limits.bytes {
-                Err(BadHead::TooLarge)
-            } else {
-                Ok(None)
-            };
+            return if buf.len() >= limits.bytes { Err(BadHead::TooLarge) } else { Ok(None) };
         };
         let [line @ .., b'\r'] = &within[at..at + len] else {
             return Err(BadHead::BareLineEnd);
@@ -455,11 +424,7 @@ pub(crate) fn field_line(line: &[u8], at: usize) -> Result<Place, BadHead> {
     }
     let value = trim(rest);
     if !is_value(value) {
-        return Err(if value.contains(&b'\r') {
-            BadHead::BareLineEnd
-        } else {
-            BadHead::FieldValue
-        });
+        return Err(if value.contains(&b'\r') { BadHead::BareLineEnd } else { BadHead::FieldValue });
     }
     let leading = rest.len() - trim_start(rest).len();
     let value_at = at + colon + 1 + leading;

@@ -112,8 +112,8 @@ impl Known {
     #[inline]
     pub fn is_hop_by_hop(self) -> bool {
         use Known::{
-            Connection, ContentLength, Http2Settings, KeepAlive, ProxyAuthenticate,
-            ProxyAuthorization, ProxyConnection, Te, TransferEncoding, Upgrade,
+            Connection, ContentLength, Http2Settings, KeepAlive, ProxyAuthenticate, ProxyAuthorization,
+            ProxyConnection, Te, TransferEncoding, Upgrade,
         };
         // Content-Length is end-to-end, but framing is written anew for each message.
         matches!(

@@ -29,16 +29,8 @@ pub(crate) struct Parts {
 pub(crate) fn split(target: &[u8], options: bool) -> Result<Parts, BadHead> {
     let whole = 0..target.len();
     match target {
-        [b'/', ..] => Ok(Parts {
-            form: Form::Origin,
-            authority: 0..0,
-            path_and_query: whole,
-        }),
-        b"*" if options => Ok(Parts {
-            form: Form::Asterisk,
-            authority: 0..0,
-            path_and_query: whole,
-        }),
+        [b'/', ..] => Ok(Parts { form: Form::Origin, authority: 0..0, path_and_query: whole }),
+        b"*" if options => Ok(Parts { form: Form::Asterisk, authority: 0..0, path_and_query: whole }),
         _ => {
             let start = match target {
                 t if starts_with_ignore_case(t, b"http://") => 7,
@@ -61,8 +53,7 @@ pub(crate) fn split(target: &[u8], options: bool) -> Result<Parts, BadHead> {
 }
 
 fn starts_with_ignore_case(s: &[u8], prefix: &[u8]) -> bool {
-    s.get(..prefix.len())
-        .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+    s.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
 }
 
 /// The host of an authority, without port; none if it isn't `host[:port]` (RFC 9110 §7.2): user
@@ -106,9 +97,7 @@ pub fn host(authority: &[u8]) -> Option<&[u8]> {
     match port {
         [] => Some(host),
         [b':'] => Some(host),
-        [b':', digits @ ..] => decimal(digits)
-            .filter(|&n| n <= u64::from(u16::MAX))
-            .map(|_| host),
+        [b':', digits @ ..] => decimal(digits).filter(|&n| n <= u64::from(u16::MAX)).map(|_| host),
         _ => None,
     }
 }
@@ -160,8 +149,8 @@ mod tests {
         assert_eq!(host(b"[::1]:8080"), Some(&b"[::1]"[..]));
         assert_eq!(host(b"[::1]"), Some(&b"[::1]"[..]));
         for bad in [
-            "", "u@h", "h:port", "h:123456", "h:65536", "h:+80", "%61", "[::1", "[]", "[::1]x",
-            "a/b", "a b", "h:1:2", ":80",
+            "", "u@h", "h:port", "h:123456", "h:65536", "h:+80", "%61", "[::1", "[]", "[::1]x", "a/b", "a b",
+            "h:1:2", ":80",
         ] {
             assert_eq!(host(bad.as_bytes()), None, "{bad}");
         }

@@ -27,18 +27,13 @@ pub fn is_token(s: &[u8]) -> bool {
 #[inline]
 pub fn is_value(s: &[u8]) -> bool {
     // Without an early exit the compiler makes it a vector loop.
-    !s.iter().fold(false, |bad, &b| {
-        bad | ((b < 0x20) & (b != b'\t')) | (b == 0x7f)
-    })
+    !s.iter().fold(false, |bad, &b| bad | ((b < 0x20) & (b != b'\t')) | (b == 0x7f))
 }
 
 /// May these bytes be a request target: visible ASCII without `#` (RFC 9112 §3.2)?
 #[inline]
 pub fn is_target(s: &[u8]) -> bool {
-    !s.is_empty()
-        && !s.iter().fold(false, |bad, &b| {
-            bad | (b <= 0x20) | (b >= 0x7f) | (b == b'#')
-        })
+    !s.is_empty() && !s.iter().fold(false, |bad, &b| bad | (b <= 0x20) | (b >= 0x7f) | (b == b'#'))
 }
 
 /// Without the spaces and tabs around it (OWS, RFC 9110 §5.6.3).
@@ -55,10 +50,7 @@ pub fn trim(mut s: &[u8]) -> &[u8] {
 
 /// The members of a comma-separated list, trimmed, empty ones left out (RFC 9110 §5.6.1.2).
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&b| b == b',')
-        .map(trim)
-        .filter(|m| !m.is_empty())
+    value.split(|&b| b == b',').map(trim).filter(|m| !m.is_empty())
 }
 
 /// A decimal number of at most 19 digits; anything else is none.
@@ -66,7 +58,5 @@ pub fn decimal(s: &[u8]) -> Option<u64> {
     if s.is_empty() || s.len() > 19 {
         return None;
     }
-    s.iter().try_fold(0u64, |n, &b| {
-        b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0'))
-    })
+    s.iter().try_fold(0u64, |n, &b| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0')))
 }

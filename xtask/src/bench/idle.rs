@@ -40,14 +40,8 @@ struct Row {
 
 /// Measures each peer and writes the section. The bare relay is left out: it keeps its buffer.
 pub fn measure(ground: &Ground) -> Outcome<String> {
-    let peers = ground
-        .options
-        .peers
-        .iter()
-        .filter(|peer| **peer != Peer::Relay);
-    let rows: Vec<Row> = peers
-        .map(|peer| row(ground, *peer))
-        .collect::<Outcome<_>>()?;
+    let peers = ground.options.peers.iter().filter(|peer| **peer != Peer::Relay);
+    let rows: Vec<Row> = peers.map(|peer| row(ground, *peer)).collect::<Outcome<_>>()?;
     Ok(section(&rows))
 }
 
@@ -67,20 +61,11 @@ fn row(ground: &Ground, peer: Peer) -> Outcome<Row> {
     let with = steady_memory(&running);
     let mut alive = 0;
     for holder in &mut holders {
-        holder
-            .input
-            .write_all(b"\n")
-            .while_doing("waking a holder")?;
+        holder.input.write_all(b"\n").while_doing("waking a holder")?;
         alive += holder.count("alive ")?;
     }
     println!("    {peer}: {held} held, {alive} alive, {before:?} → {with:?}");
-    Ok(Row {
-        peer,
-        held,
-        alive,
-        before,
-        with,
-    })
+    Ok(Row { peer, held, alive, before, with })
 }
 
 /// Memory once it no longer moves, or after a while.
@@ -102,12 +87,7 @@ impl Holder {
         let mut child = Command::new("taskset")
             .args(["-c", LOAD_CORE])
             .arg(ground.programs.join("xtask"))
-            .args([
-                "hold",
-                address,
-                &count.to_string(),
-                &format!("127.0.0.{}", number + 2),
-            ])
+            .args(["hold", address, &count.to_string(), &format!("127.0.0.{}", number + 2)])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -115,22 +95,14 @@ impl Holder {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(Failure::Unmet("a holder without pipes".into()));
         };
-        Ok(Self {
-            child,
-            input,
-            output: BufReader::new(output),
-        })
+        Ok(Self { child, input, output: BufReader::new(output) })
     }
 
     /// Waits for the line that begins so, and reads its number.
     fn count(&mut self, start: &str) -> Outcome<u64> {
         let mut line = String::new();
-        self.output
-            .read_line(&mut line)
-            .while_doing("listening to a holder")?;
-        let count = line
-            .strip_prefix(start)
-            .and_then(|count| count.trim().parse().ok());
+        self.output.read_line(&mut line).while_doing("listening to a holder")?;
+        let count = line.strip_prefix(start).and_then(|count| count.trim().parse().ok());
         count.ok_or_else(|| Failure::Unmet(format!("a holder said `{line}`")))
     }
 }
@@ -176,21 +148,9 @@ mod tests {
 
     #[test]
     fn bytes_a_connection_are_what_was_added() {
-        let memory = |resident, proportional| Memory {
-            resident,
-            proportional,
-        };
+        let memory = |resident, proportional| Memory { resident, proportional };
         let (before, with) = (memory(1 << 20, 1 << 19), memory(3 << 20, 1 << 20));
-        let text = section(&[Row {
-            peer: Peer::Nginx,
-            held: 1024,
-            alive: 1000,
-            before,
-            with,
-        }]);
-        assert!(
-            text.contains("| nginx | 1024 | 1000 | 1.0 MiB | 3.0 MiB | 2048 | 512 |"),
-            "{text}"
-        );
+        let text = section(&[Row { peer: Peer::Nginx, held: 1024, alive: 1000, before, with }]);
+        assert!(text.contains("| nginx | 1024 | 1000 | 1.0 MiB | 3.0 MiB | 2048 | 512 |"), "{text}");
     }
 }

@@ -85,35 +85,19 @@ fn measure(ground: &Ground, proxy: &Running, host: &str, url: &str) -> Outcome<S
 fn wrk(url: &str, host: &str, seconds: u32) -> Outcome<String> {
     let output = Command::new("taskset")
         .args(["-c", LOAD_CORE, "wrk", "-t1", "-c32", "--latency"])
-        .args([
-            "-H",
-            &format!("Host: {host}"),
-            &format!("-d{seconds}s"),
-            url,
-        ])
+        .args(["-H", &format!("Host: {host}"), &format!("-d{seconds}s"), url])
         .output()
         .while_doing("starting wrk")?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn parse(said: &str, used: Duration, disturbed: f64) -> Option<Sample> {
-    let after = |start: &str| {
-        said.lines()
-            .find_map(|line| line.trim().strip_prefix(start))
-            .map(str::trim)
-    };
-    let requests: f64 = said
-        .lines()
-        .find_map(|line| line.trim().split_once(" requests in "))?
-        .0
-        .parse()
-        .ok()?;
-    let refused: f64 =
-        after("Non-2xx or 3xx responses:").map_or(Some(0.0), |count| count.parse().ok())?;
+    let after = |start: &str| said.lines().find_map(|line| line.trim().strip_prefix(start)).map(str::trim);
+    let requests: f64 =
+        said.lines().find_map(|line| line.trim().split_once(" requests in "))?.0.parse().ok()?;
+    let refused: f64 = after("Non-2xx or 3xx responses:").map_or(Some(0.0), |count| count.parse().ok())?;
     let broken: f64 = after("Socket errors:").map_or(0.0, |errors| {
-        let counts = errors
-            .split(", ")
-            .filter_map(|error| error.rsplit(' ').next()?.parse::<f64>().ok());
+        let counts = errors.split(", ").filter_map(|error| error.rsplit(' ').next()?.parse::<f64>().ok());
         counts.sum()
     });
     Some(Sample {
@@ -129,9 +113,8 @@ fn parse(said: &str, used: Duration, disturbed: f64) -> Option<Sample> {
 /// A time as wrk writes it: `812.00us`, `1.20ms`, `3.45s`.
 fn microseconds(text: &str) -> Option<f64> {
     let units = [("us", 1.0), ("ms", 1e3), ("s", 1e6), ("m", 6e7)];
-    let (number, factor) = units
-        .iter()
-        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
+    let (number, factor) =
+        units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
     Some(number.parse::<f64>().ok()? * factor)
 }
 
@@ -139,9 +122,7 @@ fn microseconds(text: &str) -> Option<f64> {
 pub fn check_answer(port: u16, host: &str, path: &str, length: usize) -> Outcome<()> {
     let asking = || format!("asking port {port} for {path}");
     let mut stream = TcpStream::connect(("127.0.0.1", port)).while_doing(asking())?;
-    stream
-        .set_read_timeout(Some(ANSWER_TIME))
-        .while_doing(asking())?;
+    stream.set_read_timeout(Some(ANSWER_TIME)).while_doing(asking())?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     stream.write_all(request.as_bytes()).while_doing(asking())?;
     let mut answer = Vec::new();
@@ -157,10 +138,7 @@ pub fn check_answer(port: u16, host: &str, path: &str, length: usize) -> Outcome
         return Ok(());
     }
     let head = String::from_utf8_lossy(&answer[..answer.len().min(500)]).into_owned();
-    Err(Failure::Unmet(format!(
-        "{}: not the answer of {length} bytes but:\n{head}",
-        asking()
-    )))
+    Err(Failure::Unmet(format!("{}: not the answer of {length} bytes but:\n{head}", asking())))
 }
 
 /// Bytes of a head that is there, and of the body after it.
@@ -193,28 +171,15 @@ Transfer/sec:     24.00MB
     #[test]
     fn what_wrk_says_is_read() {
         let sample = parse(SAID, Duration::from_secs(1), 0.5).unwrap();
-        let expected = Sample {
-            cpu: 10.0,
-            rate: 20000.5,
-            p50: 629.0,
-            p99: 1200.0,
-            failed: 7.0,
-            disturbed: 0.5,
-        };
+        let expected =
+            Sample { cpu: 10.0, rate: 20000.5, p50: 629.0, p99: 1200.0, failed: 7.0, disturbed: 0.5 };
         assert_eq!(sample, expected);
         assert_eq!(parse("unable to connect", Duration::ZERO, 0.0), None);
     }
 
     #[test]
     fn medians_are_taken_of_each_number_and_failures_are_kept() {
-        let sample = |cpu, failed| Sample {
-            cpu,
-            rate: 1.0,
-            p50: 1.0,
-            p99: 1.0,
-            failed,
-            disturbed: 0.0,
-        };
+        let sample = |cpu, failed| Sample { cpu, rate: 1.0, p50: 1.0, p99: 1.0, failed, disturbed: 0.0 };
         let median = Sample::median_of(&[sample(9.0, 0.0), sample(1.0, 2.0), sample(2.0, 1.0)]);
         assert_eq!((median.cpu, median.failed), (2.0, 3.0));
     }

@@ -70,19 +70,10 @@ pub fn run(arguments: &[&str]) -> Outcome<()> {
     fs::create_dir_all(&folder).while_doing(format!("making {}", folder.display()))?;
     let port = free_port()?;
     let program = programs.join("xtask");
-    let line = [
-        program.to_string_lossy().into_owned(),
-        "origin".into(),
-        port.to_string(),
-    ];
+    let line = [program.to_string_lossy().into_owned(), "origin".into(), port.to_string()];
     let log = folder.join("origin.log");
     let origin = Running::start(LOAD_CORE, &line, &log, port)?;
-    let ground = Ground {
-        folder,
-        programs,
-        origin,
-        options,
-    };
+    let ground = Ground { folder, programs, origin, options };
     measure(&ground)
 }
 
@@ -96,36 +87,20 @@ fn measure(ground: &Ground) -> Outcome<()> {
                 report.picture = Some(svg::bars(&rows));
             }
             Part::Routes => {
-                report.section(
-                    "Many routes",
-                    &step("bench routes", || routes::measure(ground))?,
-                );
+                report.section("Many routes", &step("bench routes", || routes::measure(ground))?);
             }
             Part::Idle => {
-                report.section(
-                    "Idle connections",
-                    &step("bench idle", || idle::measure(ground))?,
-                );
+                report.section("Idle connections", &step("bench idle", || idle::measure(ground))?);
             }
         }
     }
     println!("\n{}", report.text());
-    if ground.options.write {
-        report.write(&ground.options)
-    } else {
-        Ok(())
-    }
+    if ground.options.write { report.write(&ground.options) } else { Ok(()) }
 }
 
 fn parse(arguments: &[&str]) -> Outcome<Options> {
     let all = vec![Part::Proxy, Part::Routes, Part::Idle];
-    let mut options = Options {
-        parts: Vec::new(),
-        rounds: 3,
-        seconds: 5,
-        peers: Vec::new(),
-        write: true,
-    };
+    let mut options = Options { parts: Vec::new(), rounds: 3, seconds: 5, peers: Vec::new(), write: true };
     let mut rest = arguments.iter().copied();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or_else(|| wrong(argument));
@@ -136,9 +111,7 @@ fn parse(arguments: &[&str]) -> Outcome<Options> {
             "all" => options.parts.clone_from(&all),
             "--rounds" => options.rounds = number::<usize>(value()?)?.clamp(1, 99),
             "--seconds" => options.seconds = number::<u32>(value()?)?.clamp(1, 600),
-            "--peer" => options
-                .peers
-                .push(Peer::named(value()?).ok_or_else(|| wrong(argument))?),
+            "--peer" => options.peers.push(Peer::named(value()?).ok_or_else(|| wrong(argument))?),
             "--print" => options.write = false,
             _ => return Err(wrong(argument)),
         }
@@ -155,27 +128,15 @@ fn parse(arguments: &[&str]) -> Outcome<Options> {
 }
 
 fn wrong(argument: &str) -> Failure {
-    Failure::Usage(format!(
-        "bench: `{argument}` is not understood here; see `cargo xtask help`"
-    ))
+    Failure::Usage(format!("bench: `{argument}` is not understood here; see `cargo xtask help`"))
 }
 
 /// Builds in release what will run, and says in which folder it lies.
 fn build(options: &Options) -> Outcome<PathBuf> {
     let own = std::env::current_exe().while_doing("asking for this program's own path")?;
-    let target = own
-        .parent()
-        .and_then(Path::parent)
-        .unwrap_or(Path::new("target"));
+    let target = own.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
     let target_folder = target.to_string_lossy();
-    let mut line = vec![
-        "cargo",
-        "build",
-        "--release",
-        "--locked",
-        "--target-dir",
-        &target_folder,
-    ];
+    let mut line = vec!["cargo", "build", "--release", "--locked", "--target-dir", &target_folder];
     line.extend(["--package", "xtask"]);
     if options.peers.contains(&Peer::Nearside) {
         line.extend(["--package", "nearside"]);
@@ -187,10 +148,7 @@ fn build(options: &Options) -> Outcome<PathBuf> {
 /// Lets this process and all it starts open as many files as the system allows.
 fn raise_open_files() -> Outcome<()> {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let done = setrlimit(Resource::Nofile, raised).map_err(std::io::Error::from);
     done.while_doing("raising the limit of open files")
 }
@@ -206,11 +164,7 @@ impl Ground {
     /// Starts a peer with its plain configuration: everything goes to the origin.
     fn start(&self, peer: Peer) -> Outcome<Running> {
         let (port, admin) = (free_port()?, free_port()?);
-        let ports = peer::Ports {
-            port,
-            admin,
-            origin: self.origin.port(),
-        };
+        let ports = peer::Ports { port, admin, origin: self.origin.port() };
         self.start_with(peer, ports, &peer.config(ports))
     }
 
@@ -242,16 +196,7 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        let options = parse(&[
-            "proxy",
-            "--rounds",
-            "5",
-            "--seconds",
-            "2",
-            "--peer",
-            "relay",
-        ])
-        .unwrap();
+        let options = parse(&["proxy", "--rounds", "5", "--seconds", "2", "--peer", "relay"]).unwrap();
         let expected = Options {
             parts: vec![Part::Proxy],
             rounds: 5,
@@ -262,12 +207,7 @@ mod tests {
         assert_eq!(options, expected);
         let plain = parse(&[]).unwrap();
         assert!(plain.write && plain.parts.len() == 3 && plain.peers.len() == Peer::ALL.len());
-        for bad in [
-            &["prox"][..],
-            &["--rounds"],
-            &["--rounds", "x"],
-            &["--peer", "nobody"],
-        ] {
+        for bad in [&["prox"][..], &["--rounds"], &["--rounds", "x"], &["--peer", "nobody"]] {
             assert_eq!(parse(bad).unwrap_err().exit_status(), 2);
         }
     }

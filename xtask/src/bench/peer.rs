@@ -58,10 +58,7 @@ impl Peer {
 
     /// The peer with this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|peer| peer.to_string() == name)
+        Self::ALL.iter().copied().find(|peer| peer.to_string() == name)
     }
 
     /// Its name in tables.
@@ -84,11 +81,7 @@ impl Peer {
             Self::Haproxy => HAPROXY,
             Self::Relay => "",
         };
-        let user = if rustix::process::geteuid().is_root() {
-            "user root;"
-        } else {
-            ""
-        };
+        let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
         plain
             .replace("{user}", user)
             .replace("{port}", &ports.port.to_string())
@@ -96,31 +89,15 @@ impl Peer {
     }
 
     /// The command line that runs it in the foreground with the configuration in `file`.
-    pub fn command(
-        self,
-        programs: &Path,
-        folder: &Path,
-        file: &Path,
-        ports: Ports,
-    ) -> Outcome<Vec<String>> {
+    pub fn command(self, programs: &Path, folder: &Path, file: &Path, ports: Ports) -> Outcome<Vec<String>> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let line = match self {
-            Self::Nearside => vec![
-                text(&programs.join("nearside")),
-                "run".into(),
-                "-c".into(),
-                text(file),
-            ],
+            Self::Nearside => vec![text(&programs.join("nearside")), "run".into(), "-c".into(), text(file)],
             Self::Nginx => {
                 let program = text(&tools::found("nginx")?);
                 vec![program, "-p".into(), text(folder), "-c".into(), text(file)]
             }
-            Self::Haproxy => vec![
-                text(&tools::found("haproxy")?),
-                "-db".into(),
-                "-f".into(),
-                text(file),
-            ],
+            Self::Haproxy => vec![text(&tools::found("haproxy")?), "-db".into(), "-f".into(), text(file)],
             Self::Relay => {
                 let [port, origin] = [ports.port, ports.origin].map(|port| port.to_string());
                 vec![text(&programs.join("xtask")), "relay".into(), port, origin]
@@ -132,11 +109,7 @@ impl Peer {
 
 /// nearside's configuration up to its routes.
 pub fn nearside(ports: Ports) -> String {
-    let Ports {
-        port,
-        admin,
-        origin,
-    } = ports;
+    let Ports { port, admin, origin } = ports;
     format!(
         r#"[node]
 name = "bench"

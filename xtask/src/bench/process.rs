@@ -48,10 +48,7 @@ impl Running {
         let mut running = Self { child, port };
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let ended = running
-                .child
-                .try_wait()
-                .while_doing(format!("watching {name}"))?;
+            let ended = running.child.try_wait().while_doing(format!("watching {name}"))?;
             if ended.is_some() || start.elapsed() > TO_START {
                 let said = fs::read_to_string(log).unwrap_or_default();
                 let what = format!("{name} does not listen on port {port}; it said:\n{said}");
@@ -84,18 +81,10 @@ impl Running {
     /// The process and all its descendants.
     fn family(&self) -> Vec<u32> {
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-        for (child, parent) in fs::read_dir("/proc")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| {
-                let child = entry.file_name().to_str()?.parse().ok()?;
-                Some((
-                    child,
-                    parent_of(&fs::read_to_string(entry.path().join("stat")).ok()?)?,
-                ))
-            })
-        {
+        for (child, parent) in fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+            let child = entry.file_name().to_str()?.parse().ok()?;
+            Some((child, parent_of(&fs::read_to_string(entry.path().join("stat")).ok()?)?))
+        }) {
             children.entry(parent).or_default().push(child);
         }
         let mut family = vec![self.child.id()];
@@ -125,21 +114,13 @@ impl Drop for Running {
 /// The parent in a line of `/proc/PID/stat`: the second field after the name, which may itself
 /// contain spaces and brackets.
 fn parent_of(stat: &str) -> Option<u32> {
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Nanoseconds on a CPU of all threads, which the scheduler counts exactly; the ticks of
 /// `/proc/PID/stat` are of 10 ms.
 fn cpu(pid: u32) -> Duration {
-    let threads = fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let times = threads.filter_map(|thread| {
         let line = fs::read_to_string(thread.path().join("schedstat")).ok()?;
         line.split_whitespace().next()?.parse::<u64>().ok()
@@ -155,11 +136,7 @@ pub fn ended_children() -> Duration {
 /// The same, from a line of `/proc/PID/stat`: its fields 16 and 17.
 fn ended_children_in(stat: &str) -> Duration {
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let ticks = fields
-        .split_whitespace()
-        .skip(13)
-        .take(2)
-        .filter_map(|field| field.parse::<u64>().ok());
+    let ticks = fields.split_whitespace().skip(13).take(2).filter_map(|field| field.parse::<u64>().ok());
     Duration::from_millis(ticks.sum::<u64>() * 10)
 }
 
@@ -172,35 +149,20 @@ pub fn busy(core: &str) -> Duration {
 /// disks. Interrupts are in it, as the scheduler counts them for the process they interrupt.
 fn busy_in(stat: &str, core: &str) -> Duration {
     let name = format!("cpu{core} ");
-    let fields = stat
-        .lines()
-        .find_map(|line| line.strip_prefix(&name))
-        .unwrap_or_default();
-    let ticks: Vec<u64> = fields
-        .split_whitespace()
-        .filter_map(|field| field.parse().ok())
-        .collect();
+    let fields = stat.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_default();
+    let ticks: Vec<u64> = fields.split_whitespace().filter_map(|field| field.parse().ok()).collect();
     let wanted = [0, 1, 2, 5, 6, 7].map(|field| ticks.get(field).copied().unwrap_or(0));
     Duration::from_millis(wanted.iter().sum::<u64>() * 10)
 }
 
 fn memory(pid: u32) -> Memory {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    Memory {
-        resident: kibibytes(&text, "Rss:"),
-        proportional: kibibytes(&text, "Pss:"),
-    }
+    Memory { resident: kibibytes(&text, "Rss:"), proportional: kibibytes(&text, "Pss:") }
 }
 
 /// A field of `smaps_rollup`, in bytes.
 fn kibibytes(text: &str, field: &str) -> u64 {
-    let value = |line: &str| {
-        line.strip_prefix(field)?
-            .split_whitespace()
-            .next()?
-            .parse::<u64>()
-            .ok()
-    };
+    let value = |line: &str| line.strip_prefix(field)?.split_whitespace().next()?.parse::<u64>().ok();
     text.lines().find_map(value).unwrap_or(0) * 1024
 }
 
@@ -223,16 +185,12 @@ mod tests {
     #[test]
     fn fields_are_in_bytes() {
         let text = "0-1 ---p 0 0 [rollup]\nRss:     1600 kB\nPss:      367 kB\nPss_Dirty: 1 kB\n";
-        assert_eq!(
-            (kibibytes(text, "Rss:"), kibibytes(text, "Pss:")),
-            (1600 * 1024, 367 * 1024)
-        );
+        assert_eq!((kibibytes(text, "Rss:"), kibibytes(text, "Pss:")), (1600 * 1024, 367 * 1024));
     }
 
     #[test]
     fn busy_time_is_of_one_core_and_without_idle_time() {
-        let stat =
-            "cpu  9 9 9 9 9 9 9 9 0 0\ncpu1 1 2 3 100 50 7 8 4 9 9\ncpu11 9 9 9 9 9 9 9 9 0 0\n";
+        let stat = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu1 1 2 3 100 50 7 8 4 9 9\ncpu11 9 9 9 9 9 9 9 9 0 0\n";
         assert_eq!(busy_in(stat, "1"), Duration::from_millis(250));
         assert_eq!(busy_in("", "1"), Duration::ZERO);
     }

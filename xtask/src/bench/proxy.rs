@@ -6,11 +6,8 @@ use super::{Ground, report};
 use crate::failure::Outcome;
 
 /// What is asked for: the path, its length, and the name of that length.
-pub const SIZES: &[(&str, usize, &str)] = &[
-    ("/1k", 1 << 10, "1 KiB"),
-    ("/100k", 100 << 10, "100 KiB"),
-    ("/1m", 1 << 20, "1 MiB"),
-];
+pub const SIZES: &[(&str, usize, &str)] =
+    &[("/1k", 1 << 10, "1 KiB"), ("/100k", 100 << 10, "100 KiB"), ("/1m", 1 << 20, "1 MiB")];
 
 /// The medians of one peer, one for each of [`SIZES`].
 pub struct Row {
@@ -23,10 +20,7 @@ pub struct Row {
 /// Measures each peer in each round, another one first each time.
 pub fn measure(ground: &Ground) -> Outcome<Vec<Row>> {
     let peers = &ground.options.peers;
-    let paths: Vec<(&str, usize)> = SIZES
-        .iter()
-        .map(|(path, length, _)| (*path, *length))
-        .collect();
+    let paths: Vec<(&str, usize)> = SIZES.iter().map(|(path, length, _)| (*path, *length)).collect();
     peer::check_all(ground, &paths)?;
     let mut samples = vec![vec![Vec::new(); SIZES.len()]; peers.len()];
     for round in 0..ground.options.rounds {
@@ -35,23 +29,14 @@ pub fn measure(ground: &Ground) -> Outcome<Vec<Row>> {
             let running = ground.start(peers[at])?;
             for (size, (path, _, name)) in SIZES.iter().enumerate() {
                 let sample = load(ground, &running, "localhost", path)?;
-                println!(
-                    "    round {round}: {} {name}: {:.2} µs",
-                    peers[at], sample.cpu
-                );
+                println!("    round {round}: {} {name}: {:.2} µs", peers[at], sample.cpu);
                 samples[at][size].push(sample);
             }
         }
     }
-    let medians =
-        |sizes: &Vec<Vec<Sample>>| sizes.iter().map(|all| Sample::median_of(all)).collect();
+    let medians = |sizes: &Vec<Vec<Sample>>| sizes.iter().map(|all| Sample::median_of(all)).collect();
     let rows = peers.iter().zip(&samples);
-    Ok(rows
-        .map(|(peer, sizes)| Row {
-            peer: *peer,
-            medians: medians(sizes),
-        })
-        .collect())
+    Ok(rows.map(|(peer, sizes)| Row { peer: *peer, medians: medians(sizes) }).collect())
 }
 
 /// The section of the report: a table for each length.
@@ -59,10 +44,7 @@ pub fn section(rows: &[Row]) -> String {
     let mut text = String::from("![CPU time for each request](benchmarks.svg)\n");
     for (size, (_, _, name)) in SIZES.iter().enumerate() {
         let cost = |wanted: &[Peer]| {
-            let costs = rows
-                .iter()
-                .filter(|row| wanted.contains(&row.peer))
-                .map(|row| row.medians[size].cpu);
+            let costs = rows.iter().filter(|row| wanted.contains(&row.peer)).map(|row| row.medians[size].cpu);
             costs.fold(f64::INFINITY, f64::min)
         };
         let (cheaper, relay) = (cost(&[Peer::Nginx, Peer::Haproxy]), cost(&[Peer::Relay]));
@@ -95,43 +77,17 @@ mod tests {
     #[test]
     fn ratios_are_to_the_cheaper_peer_and_to_the_relay() {
         let row = |peer, cpu| {
-            let sample = Sample {
-                cpu,
-                rate: 20_000.4,
-                p50: 629.0,
-                p99: 1200.0,
-                failed: 0.0,
-                disturbed: 0.0,
-            };
-            Row {
-                peer,
-                medians: vec![sample; SIZES.len()],
-            }
+            let sample = Sample { cpu, rate: 20_000.4, p50: 629.0, p99: 1200.0, failed: 0.0, disturbed: 0.0 };
+            Row { peer, medians: vec![sample; SIZES.len()] }
         };
         let failing = Row {
-            medians: vec![
-                Sample {
-                    failed: 3.0,
-                    ..row(Peer::Relay, 8.0).medians[0]
-                };
-                3
-            ],
+            medians: vec![Sample { failed: 3.0, ..row(Peer::Relay, 8.0).medians[0] }; 3],
             peer: Peer::Relay,
         };
-        let text = section(&[
-            row(Peer::Nearside, 9.0),
-            row(Peer::Nginx, 12.0),
-            row(Peer::Haproxy, 10.0),
-            failing,
-        ]);
-        assert!(
-            text.contains("| **Nearside** | 9.00 | 0.90 | 1.12 | 20000 | 629 µs | 1.20 ms |"),
-            "{text}"
-        );
+        let text =
+            section(&[row(Peer::Nearside, 9.0), row(Peer::Nginx, 12.0), row(Peer::Haproxy, 10.0), failing]);
+        assert!(text.contains("| **Nearside** | 9.00 | 0.90 | 1.12 | 20000 | 629 µs | 1.20 ms |"), "{text}");
         assert!(text.contains("| HAProxy | 10.00 | 1.00 | 1.25 |"), "{text}");
-        assert!(
-            text.contains("| bare relay (**3 failed**) | 8.00 |"),
-            "{text}"
-        );
+        assert!(text.contains("| bare relay (**3 failed**) | 8.00 |"), "{text}");
     }
 }

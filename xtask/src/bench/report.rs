@@ -48,10 +48,7 @@ impl Report {
 
     /// All sections, for a terminal.
     pub fn text(&self) -> String {
-        let texts = self
-            .sections
-            .iter()
-            .map(|(title, body)| format!("## {title}\n\n{body}\n"));
+        let texts = self.sections.iter().map(|(title, body)| format!("## {title}\n\n{body}\n"));
         texts.collect::<Vec<_>>().join("\n")
     }
 
@@ -63,14 +60,11 @@ impl Report {
             let old = fs::read_to_string(&page).unwrap_or_default();
             let stamped = self.sections.iter().zip(&options.parts);
             let stamped: Vec<(&str, String)> = stamped
-                .map(|((title, body), part)| {
-                    (*title, format!("{}\n\n{body}", stamp(options, *part)))
-                })
+                .map(|((title, body), part)| (*title, format!("{}\n\n{body}", stamp(options, *part))))
                 .collect();
             fs::write(&page, merge(&old, &stamped)).while_doing(format!("writing {PAGE}"))?;
             if let Some(picture) = &self.picture {
-                fs::write(root().join(PICTURE), picture)
-                    .while_doing(format!("writing {PICTURE}"))?;
+                fs::write(root().join(PICTURE), picture).while_doing(format!("writing {PICTURE}"))?;
             }
             Ok(())
         })
@@ -91,9 +85,7 @@ fn merge(old: &str, new: &[(&str, String)]) -> String {
             None => sections.push(((*title).to_owned(), body.clone())),
         }
     }
-    let texts = sections
-        .iter()
-        .map(|(title, body)| format!("\n## {title}\n\n{body}\n"));
+    let texts = sections.iter().map(|(title, body)| format!("\n## {title}\n\n{body}\n"));
     HEAD.to_owned() + &texts.collect::<String>()
 }
 
@@ -104,22 +96,14 @@ fn stamp(options: &Options, part: Part) -> String {
         Part::Routes => "routes",
         Part::Idle => "idle",
     };
-    let Options {
-        rounds, seconds, ..
-    } = options;
+    let Options { rounds, seconds, .. } = options;
     let versions = [
         first_line("rustc", &["--version"]),
         first_line(&program("nginx"), &["-v"]),
         first_line(&program("haproxy"), &["-v"]),
         first_line("wrk", &["-v"]),
     ];
-    let short = |version: &String| {
-        version
-            .split_whitespace()
-            .take(3)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
+    let short = |version: &String| version.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
     format!(
         "{}, `cargo xtask bench {part} --rounds {rounds} --seconds {seconds}`, {} cores of {}, Linux {}; {}.",
         first_line("date", &["-u", "+%F"]),
@@ -131,26 +115,18 @@ fn stamp(options: &Options, part: Part) -> String {
 }
 
 fn program(name: &str) -> String {
-    crate::tools::find(name).map_or_else(
-        || name.to_owned(),
-        |path| path.to_string_lossy().into_owned(),
-    )
+    crate::tools::find(name).map_or_else(|| name.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
 fn processor(cpuinfo: &str) -> &str {
     let model = |line: &'_ str| line.starts_with("model name");
     let line = cpuinfo.lines().find(|line| model(line));
-    line.and_then(|line| line.split_once(": "))
-        .map_or("an unnamed processor", |(_, name)| name)
+    line.and_then(|line| line.split_once(": ")).map_or("an unnamed processor", |(_, name)| name)
 }
 
 /// A ratio with two digits; a dash when the other one was not measured.
 pub fn ratio(value: f64, to: f64) -> String {
-    if to.is_finite() && to > 0.0 {
-        format!("{:.2}", value / to)
-    } else {
-        "–".into()
-    }
+    if to.is_finite() && to > 0.0 { format!("{:.2}", value / to) } else { "–".into() }
 }
 
 /// A time in microseconds, in a unit that fits.
@@ -169,10 +145,7 @@ pub fn marks(sample: &Sample) -> String {
         text += &format!(" (**{:.0} failed**)", sample.failed);
     }
     if sample.disturbed > SHARED {
-        text += &format!(
-            " (others had {:.0} % of the cores)",
-            sample.disturbed * 100.0
-        );
+        text += &format!(" (others had {:.0} % of the cores)", sample.disturbed * 100.0);
     }
     text
 }
@@ -186,10 +159,7 @@ mod tests {
         let first = merge("", &[("A", "old a".into()), ("B", "old b".into())]);
         assert_eq!(first, format!("{HEAD}\n## A\n\nold a\n\n## B\n\nold b\n"));
         let second = merge(&first, &[("B", "new b".into()), ("C", "new c".into())]);
-        assert_eq!(
-            second,
-            format!("{HEAD}\n## A\n\nold a\n\n## B\n\nnew b\n\n## C\n\nnew c\n")
-        );
+        assert_eq!(second, format!("{HEAD}\n## A\n\nold a\n\n## B\n\nnew b\n\n## C\n\nnew c\n"));
         assert_eq!(merge(&second, &[]), second);
     }
 
@@ -197,31 +167,15 @@ mod tests {
     fn numbers_are_short() {
         assert_eq!(ratio(9.0, 10.0), "0.90");
         assert_eq!(ratio(9.0, f64::INFINITY), "–");
-        assert_eq!(
-            (time(629.4).as_str(), time(1234.0).as_str()),
-            ("629 µs", "1.23 ms")
-        );
-        let mut sample = Sample {
-            cpu: 1.0,
-            rate: 1.0,
-            p50: 1.0,
-            p99: 1.0,
-            failed: 0.0,
-            disturbed: 0.01,
-        };
+        assert_eq!((time(629.4).as_str(), time(1234.0).as_str()), ("629 µs", "1.23 ms"));
+        let mut sample = Sample { cpu: 1.0, rate: 1.0, p50: 1.0, p99: 1.0, failed: 0.0, disturbed: 0.01 };
         assert_eq!(marks(&sample), "");
         (sample.failed, sample.disturbed) = (2.0, 0.1);
-        assert_eq!(
-            marks(&sample),
-            " (**2 failed**) (others had 10 % of the cores)"
-        );
+        assert_eq!(marks(&sample), " (**2 failed**) (others had 10 % of the cores)");
     }
 
     #[test]
     fn the_processor_is_named() {
-        assert_eq!(
-            processor("processor\t: 0\nmodel name\t: Fast One\n"),
-            "Fast One"
-        );
+        assert_eq!(processor("processor\t: 0\nmodel name\t: Fast One\n"), "Fast One");
     }
 }

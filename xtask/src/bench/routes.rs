@@ -29,11 +29,7 @@ pub fn measure(ground: &Ground) -> Outcome<String> {
 }
 
 fn sample(ground: &Ground, routes: fn(u16) -> String) -> Outcome<Sample> {
-    let ports = Ports {
-        port: free_port()?,
-        admin: free_port()?,
-        origin: ground.origin.port(),
-    };
+    let ports = Ports { port: free_port()?, admin: free_port()?, origin: ground.origin.port() };
     let config = nearside(ports) + &routes(ground.origin.port());
     let running = ground.start_with(Peer::Nearside, ports, &config)?;
     let (host, path) = (host(MIDDLE), format!("/p{MIDDLE}/1k"));
@@ -59,17 +55,11 @@ fn one_route(_: u16) -> String {
 
 /// A route for each path of each host, and the services that they share.
 fn all_routes(origin: u16) -> String {
-    let service =
-        |number| format!("[service.s{number}]\nendpoints = [\"http://127.0.0.1:{origin}\"]\n\n");
+    let service = |number| format!("[service.s{number}]\nendpoints = [\"http://127.0.0.1:{origin}\"]\n\n");
     let services = (0..SERVICES).map(service);
     let pairs = (0..HOSTS).flat_map(|host| (0..PATHS).map(move |path| (host, path)));
-    let routes = pairs.map(|(host, path)| {
-        route(
-            host,
-            path,
-            &format!("s{}", (host * PATHS + path) % SERVICES),
-        )
-    });
+    let routes =
+        pairs.map(|(host, path)| route(host, path, &format!("s{}", (host * PATHS + path) % SERVICES)));
     services.chain(routes).collect()
 }
 

@@ -29,18 +29,10 @@ pub fn bars(rows: &[Row]) -> String {
         let top = 44.0 + panel * size as f64;
         let middle = top + TITLE - 12.0;
         text += &format!("<text x=\"{MARGIN}\" y=\"{middle}\" font-weight=\"600\">{name}</text>\n");
-        let longest = rows
-            .iter()
-            .map(|row| row.medians[size].cpu)
-            .fold(f64::MIN_POSITIVE, f64::max);
+        let longest = rows.iter().map(|row| row.medians[size].cpu).fold(f64::MIN_POSITIVE, f64::max);
         for (place, row) in rows.iter().enumerate() {
             let cpu = row.medians[size].cpu;
-            text += &bar(
-                row.peer,
-                cpu,
-                cpu / longest,
-                top + TITLE + STEP * place as f64,
-            );
+            text += &bar(row.peer, cpu, cpu / longest, top + TITLE + STEP * place as f64);
         }
     }
     text + "</svg>\n"
@@ -54,11 +46,7 @@ fn bar(peer: Peer, cpu: f64, share: f64, top: f64) -> String {
     };
     let left = MARGIN + NAMES;
     let length = share * (WIDTH - left - NUMBERS - MARGIN);
-    let (name, base, end) = (
-        peer.title().trim_matches('*'),
-        top + 14.0,
-        left + length + 8.0,
-    );
+    let (name, base, end) = (peer.title().trim_matches('*'), top + 14.0, left + length + 8.0);
     format!(
         "<text x=\"{MARGIN}\" y=\"{base}\" font-weight=\"{weight}\">{name}</text>\
          <rect x=\"{left}\" y=\"{top}\" width=\"{length:.1}\" height=\"{BAR}\" rx=\"4\" fill=\"{colour}\"/>\
@@ -74,18 +62,8 @@ mod tests {
     #[test]
     fn the_longest_bar_fills_its_panel_and_others_are_in_proportion() {
         let row = |peer, cpu| {
-            let sample = Sample {
-                cpu,
-                rate: 1.0,
-                p50: 1.0,
-                p99: 1.0,
-                failed: 0.0,
-                disturbed: 0.0,
-            };
-            Row {
-                peer,
-                medians: vec![sample; SIZES.len()],
-            }
+            let sample = Sample { cpu, rate: 1.0, p50: 1.0, p99: 1.0, failed: 0.0, disturbed: 0.0 };
+            Row { peer, medians: vec![sample; SIZES.len()] }
         };
         let text = bars(&[row(Peer::Nearside, 10.0), row(Peer::Nginx, 20.0)]);
         assert_eq!(text.matches("width=\"246.0\"").count(), SIZES.len());

@@ -31,10 +31,7 @@ pub struct Package {
 }
 
 fn floor(name: &str) -> Option<u8> {
-    FLOORS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, floor)| *floor)
+    FLOORS.iter().find(|(known, _)| *known == name).map(|(_, floor)| *floor)
 }
 
 /// Finds what uses a crate of its own floor or above, and crates that have no floor.
@@ -43,10 +40,7 @@ pub fn check(packages: &[Package]) -> Vec<Finding> {
     for package in packages {
         let place = format!("crate {}", package.name);
         let Some(own) = floor(&package.name) else {
-            findings.push(Finding::new(
-                place,
-                "has no floor in xtask/src/house/floors.rs",
-            ));
+            findings.push(Finding::new(place, "has no floor in xtask/src/house/floors.rs"));
             continue;
         };
         for used in &package.uses {
@@ -62,38 +56,20 @@ pub fn check(packages: &[Package]) -> Vec<Finding> {
 /// Asks cargo for the workspace's crates.
 pub fn read() -> Outcome<Vec<Package>> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args([
-            "metadata",
-            "--no-deps",
-            "--format-version",
-            "1",
-            "--offline",
-        ])
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
         .current_dir(root())
         .output()
         .while_doing("asking cargo for the workspace's crates")?;
     let strange = |what: &str| Failure::Unmet(format!("cargo metadata: {what}"));
     let metadata: serde_json::Value =
         serde_json::from_slice(&output.stdout).map_err(|error| strange(&error.to_string()))?;
-    let packages = metadata["packages"]
-        .as_array()
-        .ok_or_else(|| strange("no packages"))?;
+    let packages = metadata["packages"].as_array().ok_or_else(|| strange("no packages"))?;
     let name_of = |value: &serde_json::Value| value["name"].as_str().map(str::to_owned);
     let read_one = |package: &serde_json::Value| {
-        let uses = package["dependencies"]
-            .as_array()?
-            .iter()
-            .filter_map(name_of)
-            .collect();
-        Some(Package {
-            name: name_of(package)?,
-            uses,
-        })
+        let uses = package["dependencies"].as_array()?.iter().filter_map(name_of).collect();
+        Some(Package { name: name_of(package)?, uses })
     };
-    packages
-        .iter()
-        .map(|package| read_one(package).ok_or_else(|| strange("a nameless package")))
-        .collect()
+    packages.iter().map(|package| read_one(package).ok_or_else(|| strange("a nameless package"))).collect()
 }
 
 #[cfg(test)]
@@ -102,19 +78,12 @@ mod tests {
 
     fn findings(name: &str, uses: &[&str]) -> usize {
         let uses = uses.iter().map(|used| (*used).to_owned()).collect();
-        check(&[Package {
-            name: name.into(),
-            uses,
-        }])
-        .len()
+        check(&[Package { name: name.into(), uses }]).len()
     }
 
     #[test]
     fn lower_floors_and_crates_from_outside_may_be_used() {
-        assert_eq!(
-            findings("edge", &["config", "wire", "upstream", "tokio"]),
-            0
-        );
+        assert_eq!(findings("edge", &["config", "wire", "upstream", "tokio"]), 0);
         assert_eq!(findings("xtask", &["node", "nearside"]), 0);
     }
 
@@ -133,10 +102,7 @@ mod tests {
     #[test]
     fn cargo_names_this_crate() {
         let packages = read().unwrap();
-        let own = packages
-            .iter()
-            .find(|package| package.name == "xtask")
-            .unwrap();
+        let own = packages.iter().find(|package| package.name == "xtask").unwrap();
         assert!(own.uses.iter().any(|used| used == "serde_json"));
     }
 }

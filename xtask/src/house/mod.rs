@@ -26,10 +26,7 @@ pub struct Finding {
 
 impl Finding {
     fn new(place: impl fmt::Display, what: impl fmt::Display) -> Self {
-        Self {
-            place: place.to_string(),
-            what: what.to_string(),
-        }
+        Self { place: place.to_string(), what: what.to_string() }
     }
 }
 
@@ -55,10 +52,7 @@ pub fn run() -> Outcome<()> {
         return Ok(());
     }
     let list: Vec<String> = findings.iter().map(Finding::to_string).collect();
-    Err(Failure::Unmet(format!(
-        "the house is not in order:\n{}",
-        list.join("\n")
-    )))
+    Err(Failure::Unmet(format!("the house is not in order:\n{}", list.join("\n"))))
 }
 
 /// All text files of the repository, in the order of their paths.

@@ -10,10 +10,8 @@ const FILE_LINES: usize = 600;
 const FUNCTION_LINES: usize = 70;
 
 /// Files that may hold `unsafe`, and why each must.
-const UNSAFE_ALLOWED: &[(&str, &str)] = &[(
-    "crates/node/src/inherit.rs",
-    "a number from the environment becomes an owned descriptor",
-)];
+const UNSAFE_ALLOWED: &[(&str, &str)] =
+    &[("crates/node/src/inherit.rs", "a number from the environment becomes an owned descriptor")];
 
 /// Modules that decide: a file, or a folder with all in it when it ends with `/`.
 const PURE: &[&str] = &[
@@ -63,17 +61,10 @@ pub fn check(files: &[File]) -> Vec<Finding> {
 
 /// A listed file that no longer exists would be a check that silently watches nothing.
 fn stale_lists(files: &[File]) -> Vec<Finding> {
-    let listed = PURE
-        .iter()
-        .chain(UNSAFE_ALLOWED.iter().map(|(path, _)| path));
+    let listed = PURE.iter().chain(UNSAFE_ALLOWED.iter().map(|(path, _)| path));
     listed
         .filter(|entry| !files.iter().any(|file| covers(entry, &file.path)))
-        .map(|entry| {
-            Finding::new(
-                entry,
-                "is listed in xtask/src/house/source.rs and does not exist",
-            )
-        })
+        .map(|entry| Finding::new(entry, "is listed in xtask/src/house/source.rs and does not exist"))
         .collect()
 }
 
@@ -97,11 +88,7 @@ fn check_length(file: &File, findings: &mut Vec<Finding>) {
 }
 
 fn check_functions(file: &File, row: &[Token], findings: &mut Vec<Finding>) {
-    for (at, token) in row
-        .iter()
-        .enumerate()
-        .filter(|(_, token)| token.text == "fn")
-    {
+    for (at, token) in row.iter().enumerate().filter(|(_, token)| token.text == "fn") {
         // `fn(u8)` is a type and has no body.
         let Some(name) = row.get(at + 1).filter(|next| next.text != "(") else {
             continue;
@@ -109,10 +96,7 @@ fn check_functions(file: &File, row: &[Token], findings: &mut Vec<Finding>) {
         let last = row[end_of_item(row, at) - 1].line;
         let lines = last - token.line + 1;
         if lines > FUNCTION_LINES {
-            let what = format!(
-                "`{}` has {lines} lines; a function has at most {FUNCTION_LINES}",
-                name.text
-            );
+            let what = format!("`{}` has {lines} lines; a function has at most {FUNCTION_LINES}", name.text);
             findings.push(Finding::new(format!("{}:{}", file.path, token.line), what));
         }
     }
@@ -124,10 +108,7 @@ fn check_unsafe(file: &File, row: &[Token], findings: &mut Vec<Finding>) {
     }
     for token in row.iter().filter(|token| token.text == "unsafe") {
         let place = format!("{}:{}", file.path, token.line);
-        findings.push(Finding::new(
-            place,
-            "`unsafe` in a file that is not listed for it",
-        ));
+        findings.push(Finding::new(place, "`unsafe` in a file that is not listed for it"));
     }
 }
 
@@ -143,10 +124,7 @@ fn check_purity(file: &File, row: &[Token], findings: &mut Vec<Finding>) {
         }
         if let Some(words) = IMPURE.iter().find(|words| reads(row, at, words)) {
             let what = format!("a module that decides uses `{}`", words.concat());
-            findings.push(Finding::new(
-                format!("{}:{}", file.path, row[at].line),
-                what,
-            ));
+            findings.push(Finding::new(format!("{}:{}", file.path, row[at].line), what));
         }
         at += 1;
     }
@@ -160,15 +138,9 @@ mod tests {
 
     /// What is found in a file, apart from the lists' entries that this one file cannot satisfy.
     fn found(path: &str, text: &str) -> Vec<Finding> {
-        let file = File {
-            path: path.into(),
-            text: text.into(),
-        };
+        let file = File { path: path.into(), text: text.into() };
         let stale = |finding: &Finding| finding.what.contains("does not exist");
-        check(&[file])
-            .into_iter()
-            .filter(|finding| !stale(finding))
-            .collect()
+        check(&[file]).into_iter().filter(|finding| !stale(finding)).collect()
     }
 
     fn assert_found(path: &str, text: &str, place: &str, what: &str) {
@@ -199,28 +171,15 @@ mod tests {
     #[test]
     fn a_long_function_is_found_in_macros_too() {
         let body = "\n".repeat(FUNCTION_LINES - 1);
-        assert_eq!(
-            found("a.rs", &format!("//! A file.\nfn a() {{{body}}}\n")),
-            []
-        );
-        assert_found(
-            "a.rs",
-            &format!("//! A file.\nfn a() {{{body}\n}}\n"),
-            "a.rs:2",
-            "`a` has 71",
-        );
+        assert_eq!(found("a.rs", &format!("//! A file.\nfn a() {{{body}}}\n")), []);
+        assert_found("a.rs", &format!("//! A file.\nfn a() {{{body}\n}}\n"), "a.rs:2", "`a` has 71");
         let inside = format!("//! A file.\nm! {{ x; fn b() {{{body}\n}} }}\n");
         assert_found("a.rs", &inside, "a.rs:2", "`b` has 71");
     }
 
     #[test]
     fn unsafe_is_found() {
-        assert_found(
-            "a.rs",
-            "//! A file.\n\nfn a() { unsafe { b() } }\n",
-            "a.rs:3",
-            "`unsafe`",
-        );
+        assert_found("a.rs", "//! A file.\n\nfn a() { unsafe { b() } }\n", "a.rs:3", "`unsafe`");
     }
 
     #[test]
@@ -229,10 +188,7 @@ mod tests {
             ("use tokio::time;", "`tokio`"),
             ("use std::net::TcpStream;", "`TcpStream`"),
             ("fn a() { Instant::now(); }", "`Instant::now`"),
-            (
-                "fn a() { std::time::SystemTime::now(); }",
-                "`SystemTime::now`",
-            ),
+            ("fn a() { std::time::SystemTime::now(); }", "`SystemTime::now`"),
             ("fn a(t: Instant) { t.elapsed(); }", "`.elapsed`"),
         ] {
             let text = format!("//! A file.\n{code}\n");

@@ -11,15 +11,7 @@ const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/")];
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Folders whose files the documentation names in code spans.
-const NAMED_FOLDERS: &[&str] = &[
-    "crates/",
-    "docs/",
-    "examples/",
-    "xtask/",
-    "fuzz/",
-    ".ci/",
-    ".github/",
-];
+const NAMED_FOLDERS: &[&str] = &["crates/", "docs/", "examples/", "xtask/", "fuzz/", ".ci/", ".github/"];
 
 /// Runs every check of this file; `exists` answers for a path from the root.
 pub fn check(files: &[File], exists: impl Fn(&str) -> bool) -> Vec<Finding> {
@@ -50,8 +42,7 @@ fn names_path(line: &str, path: &str) -> bool {
 }
 
 fn is_foreign_source(line: &str) -> bool {
-    line.strip_prefix("source = ")
-        .is_some_and(|source| source.trim_matches('"') != CRATES_IO)
+    line.strip_prefix("source = ").is_some_and(|source| source.trim_matches('"') != CRATES_IO)
 }
 
 fn check_links(file: &File, exists: impl Fn(&str) -> bool, findings: &mut Vec<Finding>) {
@@ -68,10 +59,7 @@ fn check_links(file: &File, exists: impl Fn(&str) -> bool, findings: &mut Vec<Fi
         for path in links.chain(named_files(line).map(str::to_owned)) {
             if !exists(&path) {
                 let place = format!("{}:{number}", file.path);
-                findings.push(Finding::new(
-                    place,
-                    format!("names `{path}`, which does not exist"),
-                ));
+                findings.push(Finding::new(place, format!("names `{path}`, which does not exist")));
             }
         }
     }
@@ -80,13 +68,9 @@ fn check_links(file: &File, exists: impl Fn(&str) -> bool, findings: &mut Vec<Fi
 /// The targets of Markdown's links and of the `src` and `href` of HTML in it.
 fn links(line: &str) -> impl Iterator<Item = &str> {
     let between = |open: &'static str, close: &'static [char]| {
-        line.split(open)
-            .skip(1)
-            .filter_map(move |rest| rest.split(close).next())
+        line.split(open).skip(1).filter_map(move |rest| rest.split(close).next())
     };
-    between("](", &[')', ' '])
-        .chain(between("src=\"", &['"']))
-        .chain(between("href=\"", &['"']))
+    between("](", &[')', ' ']).chain(between("src=\"", &['"'])).chain(between("href=\"", &['"']))
 }
 
 /// The path from the root of a link in a file of `folder`; `None` for a link that leads elsewhere.
@@ -120,16 +104,9 @@ mod tests {
     use super::*;
 
     fn found(path: &str, text: &str) -> Vec<String> {
-        let file = File {
-            path: path.into(),
-            text: text.into(),
-        };
-        let exists =
-            |path: &str| ["README.md", "docs/a.md", "crates/edge/src/lib.rs"].contains(&path);
-        check(&[file], exists)
-            .iter()
-            .map(Finding::to_string)
-            .collect()
+        let file = File { path: path.into(), text: text.into() };
+        let exists = |path: &str| ["README.md", "docs/a.md", "crates/edge/src/lib.rs"].contains(&path);
+        check(&[file], exists).iter().map(Finding::to_string).collect()
     }
 
     #[test]
@@ -145,10 +122,7 @@ mod tests {
         let good = format!("source = \"{CRATES_IO}\"\n");
         assert_eq!(found("Cargo.lock", &good), [""; 0]);
         let bad = "source = \"registry+http://mirror.internal/index\"\n";
-        assert_eq!(
-            found("Cargo.lock", bad),
-            ["Cargo.lock:1: a dependency that is not from crates.io"]
-        );
+        assert_eq!(found("Cargo.lock", bad), ["Cargo.lock:1: a dependency that is not from crates.io"]);
     }
 
     #[test]
@@ -164,9 +138,6 @@ mod tests {
         let good = "`crates/edge/src/lib.rs` `crates/*/Cargo.toml` and `made/up.rs`";
         assert_eq!(found("README.md", good), [""; 0]);
         assert_eq!(found("README.md", "see `crates/edge/src/gone.rs`").len(), 1);
-        assert_eq!(
-            found("README.md", "```\n`crates/edge/src/gone.rs`\n```\n"),
-            [""; 0]
-        );
+        assert_eq!(found("README.md", "```\n`crates/edge/src/gone.rs`\n```\n"), [""; 0]);
     }
 }

@@ -27,11 +27,7 @@ fn flatten(stream: TokenStream, depth: usize, row: &mut Vec<Token>) {
     for tree in stream {
         let line = tree.span().start().line;
         let TokenTree::Group(group) = tree else {
-            row.push(Token {
-                text: tree.to_string(),
-                line,
-                depth,
-            });
+            row.push(Token { text: tree.to_string(), line, depth });
             continue;
         };
         let (open, close) = match group.delimiter() {
@@ -40,17 +36,9 @@ fn flatten(stream: TokenStream, depth: usize, row: &mut Vec<Token>) {
             Delimiter::Brace => ("{", "}"),
             Delimiter::None => ("", ""),
         };
-        row.push(Token {
-            text: open.into(),
-            line: group.span_open().start().line,
-            depth,
-        });
+        row.push(Token { text: open.into(), line: group.span_open().start().line, depth });
         flatten(group.stream(), depth + 1, row);
-        row.push(Token {
-            text: close.into(),
-            line: group.span_close().end().line,
-            depth,
-        });
+        row.push(Token { text: close.into(), line: group.span_close().end().line, depth });
     }
 }
 
@@ -60,21 +48,13 @@ pub fn end_of_item(row: &[Token], from: usize) -> usize {
         return row.len();
     };
     let ends = |token: &Token| token.depth == depth && matches!(token.text.as_str(), ";" | "}");
-    row[from..]
-        .iter()
-        .position(ends)
-        .map_or(row.len(), |steps| from + steps + 1)
+    row[from..].iter().position(ends).map_or(row.len(), |steps| from + steps + 1)
 }
 
 /// Whether the tokens at `from` read as `words`.
 pub fn reads(row: &[Token], from: usize, words: &[&str]) -> bool {
     let there = row.get(from..from + words.len());
-    there.is_some_and(|there| {
-        there
-            .iter()
-            .zip(words)
-            .all(|(token, word)| token.text == *word)
-    })
+    there.is_some_and(|there| there.iter().zip(words).all(|(token, word)| token.text == *word))
 }
 
 #[cfg(test)]

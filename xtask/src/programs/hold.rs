@@ -28,10 +28,7 @@ async fn hold_all(address: SocketAddr, count: usize, source: IpAddr) -> Outcome<
         }
     }
     say(&format!("held {}", held.len()))?;
-    io::stdin()
-        .lock()
-        .read_line(&mut String::new())
-        .while_doing("waiting for a line")?;
+    io::stdin().lock().read_line(&mut String::new()).while_doing("waiting for a line")?;
     let mut alive = 0;
     for stream in &mut held {
         alive += usize::from(ask(stream, address).await.is_ok());
@@ -41,9 +38,7 @@ async fn hold_all(address: SocketAddr, count: usize, source: IpAddr) -> Outcome<
 
 fn say(line: &str) -> Outcome<()> {
     let mut output = io::stdout().lock();
-    writeln!(output, "{line}")
-        .and_then(|()| output.flush())
-        .while_doing("printing")
+    writeln!(output, "{line}").and_then(|()| output.flush()).while_doing("printing")
 }
 
 async fn open(address: SocketAddr, source: IpAddr) -> io::Result<TcpStream> {
@@ -57,18 +52,12 @@ async fn open(address: SocketAddr, source: IpAddr) -> io::Result<TcpStream> {
 
 /// One request for `/0`, whose answer is a head alone.
 async fn ask(stream: &mut TcpStream, address: SocketAddr) -> io::Result<()> {
-    stream
-        .write_all(format!("GET /0 HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())
-        .await?;
+    stream.write_all(format!("GET /0 HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
     let mut answer = Vec::with_capacity(1024);
     while !answer.ends_with(b"\r\n\r\n") {
         if stream.read_buf(&mut answer).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    if answer.starts_with(b"HTTP/1.1 200") {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::InvalidData.into())
-    }
+    if answer.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }

@@ -33,13 +33,8 @@ where
     let listener = TcpListener::bind(("127.0.0.1", port)).await;
     let listener = listener.while_doing(format!("listening on port {port}"))?;
     loop {
-        let (stream, _) = listener
-            .accept()
-            .await
-            .while_doing("accepting a connection")?;
-        stream
-            .set_nodelay(true)
-            .while_doing("setting TCP_NODELAY")?;
+        let (stream, _) = listener.accept().await.while_doing("accepting a connection")?;
+        stream.set_nodelay(true).while_doing("setting TCP_NODELAY")?;
         // A connection that breaks ends its own task; the load generator counts it.
         tokio::spawn(connection(stream));
     }

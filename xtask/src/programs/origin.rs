@@ -10,12 +10,7 @@ use super::{is_whole_head, on_this_thread, serve};
 use crate::failure::Outcome;
 
 /// The last segment of a path, and the length of its answer's body.
-const SIZES: &[(&str, usize)] = &[
-    ("0", 0),
-    ("1k", 1 << 10),
-    ("100k", 100 << 10),
-    ("1m", 1 << 20),
-];
+const SIZES: &[(&str, usize)] = &[("0", 0), ("1k", 1 << 10), ("100k", 100 << 10), ("1m", 1 << 20)];
 const LONGEST_HEAD: usize = 16 << 10;
 
 /// Whole answers, head and body, each made once.
@@ -26,14 +21,8 @@ struct Answers {
 
 /// Answers on `port` of loopback until it is ended.
 pub fn origin(port: u16) -> Outcome<()> {
-    let sizes = SIZES
-        .iter()
-        .map(|(name, length)| (*name, answer("200 OK", *length)))
-        .collect();
-    let answers = Answers {
-        sizes,
-        not_found: answer("404 Not Found", 0),
-    };
+    let sizes = SIZES.iter().map(|(name, length)| (*name, answer("200 OK", *length))).collect();
+    let answers = Answers { sizes, not_found: answer("404 Not Found", 0) };
     let answers: &'static Answers = Box::leak(Box::new(answers));
     on_this_thread(serve(port, |stream| connection(stream, answers)))
 }

@@ -38,11 +38,7 @@ async fn connection(mut client: TcpStream, origin: u16) -> io::Result<()> {
     }
 }
 
-async fn answer(
-    client: &mut TcpStream,
-    origin: &mut TcpStream,
-    buffer: &mut [u8],
-) -> io::Result<()> {
+async fn answer(client: &mut TcpStream, origin: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     let mut left = loop {
         let read = origin.read(&mut buffer[filled..]).await?;
@@ -70,15 +66,9 @@ async fn answer(
 fn answer_length(bytes: &[u8]) -> Option<usize> {
     const FIELD: &[u8] = b"Content-Length: ";
     let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let field = bytes[..head]
-        .windows(FIELD.len())
-        .position(|name| name == FIELD)?;
-    let digits = bytes[field + FIELD.len()..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit());
-    let body = digits.fold(0, |value: usize, digit| {
-        value * 10 + usize::from(digit - b'0')
-    });
+    let field = bytes[..head].windows(FIELD.len()).position(|name| name == FIELD)?;
+    let digits = bytes[field + FIELD.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+    let body = digits.fold(0, |value: usize, digit| value * 10 + usize::from(digit - b'0'));
     Some(head + 4 + body)
 }
 

@@ -14,15 +14,8 @@ async fn reload(result: Result<Reloaded, ReloadError>) -> crate::support::Answer
 
 #[tokio::test]
 async fn a_reload_tells_what_it_did() {
-    let answer = reload(Ok(Reloaded {
-        warnings: Vec::new(),
-        changed: true,
-    }))
-    .await;
-    assert_eq!(
-        (answer.status, answer.json()),
-        (200, json!({ "changed": true, "warnings": [] }))
-    );
+    let answer = reload(Ok(Reloaded { warnings: Vec::new(), changed: true })).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({ "changed": true, "warnings": [] })));
 }
 
 #[tokio::test]
@@ -42,10 +35,7 @@ async fn what_the_system_refuses_is_a_conflict() {
     let refused = "0.0.0.0:80 is taken";
     let answer = reload(Err(ReloadError::Bind(refused.to_owned()))).await;
     assert_eq!(answer.problem(409), refused);
-    assert_eq!(
-        reload(Err(ReloadError::NoFile)).await.problem(409),
-        "this node runs without a file"
-    );
+    assert_eq!(reload(Err(ReloadError::NoFile)).await.problem(409), "this node runs without a file");
 }
 
 #[tokio::test]
@@ -67,36 +57,21 @@ async fn a_drain_of_nothing_is_refused() {
     let path = "/api/v1/services/shop/endpoints/drain";
     let json_type = [("Content-Type", "application/json")];
     let unknown = r#"{"endpoint": "http://127.0.0.1:9", "drain": true}"#;
-    let said = served
-        .ask("POST", path, &json_type, unknown)
-        .await
-        .problem(404);
+    let said = served.ask("POST", path, &json_type, unknown).await.problem(404);
     assert!(said.contains("http://127.0.0.1:9"), "{said}");
     let elsewhere = path.replace("shop", "none");
-    served
-        .ask("POST", &elsewhere, &json_type, unknown)
-        .await
-        .problem(404);
+    served.ask("POST", &elsewhere, &json_type, unknown).await.problem(404);
     served.ask("POST", path, &json_type, "{").await.problem(400);
-    served
-        .ask("POST", path, &json_type, r#"{"drain": true}"#)
-        .await
-        .problem(422);
+    served.ask("POST", path, &json_type, r#"{"drain": true}"#).await.problem(422);
     let more = r#"{"endpoint": "http://127.0.0.1:3001", "drain": true, "x": 1}"#;
-    served
-        .ask("POST", path, &json_type, more)
-        .await
-        .problem(422);
+    served.ask("POST", path, &json_type, more).await.problem(422);
     served.ask("POST", path, &[], unknown).await.problem(415);
 }
 
 #[tokio::test]
 async fn a_drain_begins_and_a_leaving_node_is_not_ready() {
     let served = Served::start().await;
-    assert_eq!(
-        served.ask("POST", "/api/v1/drain", &[], "").await.status,
-        202
-    );
+    assert_eq!(served.ask("POST", "/api/v1/drain", &[], "").await.status, 202);
     assert!(served.drained());
     for (phase, name) in [(Phase::Leaving, "leaving"), (Phase::Closing, "closing")] {
         served.advance(phase);

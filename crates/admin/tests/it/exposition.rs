@@ -24,14 +24,9 @@ impl Family {
     /// The value of the sample with exactly these labels.
     #[track_caller]
     pub fn value(&self, labels: &[(&str, &str)]) -> f64 {
-        let wanted = labels
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let wanted = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let found = self.samples.iter().find(|sample| sample.labels == wanted);
-        found
-            .unwrap_or_else(|| panic!("no sample {labels:?} in {self:?}"))
-            .value
+        found.unwrap_or_else(|| panic!("no sample {labels:?} in {self:?}")).value
     }
 }
 
@@ -46,45 +41,24 @@ pub fn read(text: &str) -> Page {
         if let Some(rest) = line.strip_prefix("# HELP ") {
             let (name, help) = rest.split_once(' ').unwrap();
             assert!(!help.is_empty() && is_name(name), "{line}");
-            let kind = lines
-                .next()
-                .unwrap()
-                .strip_prefix(&format!("# TYPE {name} "))
-                .unwrap();
+            let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
             assert!(["counter", "gauge", "histogram"].contains(&kind), "{kind}");
             assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
-            let family = Family {
-                kind: kind.to_owned(),
-                samples: Vec::new(),
-            };
-            assert!(
-                page.insert(name.to_owned(), family).is_none(),
-                "{name} twice"
-            );
+            let family = Family { kind: kind.to_owned(), samples: Vec::new() };
+            assert!(page.insert(name.to_owned(), family).is_none(), "{name} twice");
             now = name.to_owned();
             continue;
         }
         let sample = sample(line);
-        assert!(
-            seen.insert(format!("{}{:?}", sample.name, sample.labels)),
-            "twice: {line}"
-        );
+        assert!(seen.insert(format!("{}{:?}", sample.name, sample.labels)), "twice: {line}");
         let family = page.get_mut(&now).unwrap();
-        let suffix = sample
-            .name
-            .strip_prefix(&now)
-            .unwrap_or_else(|| panic!("{line} in {now}"));
-        let suffixes: &[&str] = if family.kind == "histogram" {
-            &["_bucket", "_sum", "_count"]
-        } else {
-            &[""]
-        };
+        let suffix = sample.name.strip_prefix(&now).unwrap_or_else(|| panic!("{line} in {now}"));
+        let suffixes: &[&str] =
+            if family.kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
         assert!(suffixes.contains(&suffix), "{line}");
         family.samples.push(sample);
     }
-    page.values()
-        .filter(|family| family.kind == "histogram")
-        .for_each(check_histogram);
+    page.values().filter(|family| family.kind == "histogram").for_each(check_histogram);
     page
 }
 
@@ -110,11 +84,7 @@ fn sample(line: &str) -> Sample {
         }
     }
     let value = rest.strip_prefix(' ').unwrap().parse().unwrap();
-    Sample {
-        name: name.to_owned(),
-        labels,
-        value,
-    }
+    Sample { name: name.to_owned(), labels, value }
 }
 
 /// Reads up to the closing quote; returns what was meant, and what follows.
@@ -137,9 +107,7 @@ fn quoted(text: &str) -> (String, &str) {
 
 fn is_name(name: &str) -> bool {
     let mut characters = name.chars();
-    let first = characters
-        .next()
-        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_' || c == ':');
+    let first = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_' || c == ':');
     first && characters.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
@@ -149,25 +117,15 @@ fn check_histogram(family: &Family) {
     for sample in &family.samples {
         let mut labels = sample.labels.clone();
         let bound = labels.remove("le");
-        assert_eq!(
-            bound.is_some(),
-            sample.name.ends_with("_bucket"),
-            "{sample:?}"
-        );
+        assert_eq!(bound.is_some(), sample.name.ends_with("_bucket"), "{sample:?}");
         series.entry(labels).or_default().push(sample);
     }
     for samples in series.values() {
         let (buckets, rest) = samples.split_at(samples.len() - 2);
-        let bounds: Vec<f64> = buckets
-            .iter()
-            .map(|bucket| bucket.labels["le"].parse().unwrap())
-            .collect();
+        let bounds: Vec<f64> = buckets.iter().map(|bucket| bucket.labels["le"].parse().unwrap()).collect();
         assert!(bounds.is_sorted_by(|a, b| a < b), "{bounds:?}");
         assert!(bounds.last().unwrap().is_infinite());
-        assert!(
-            buckets.is_sorted_by_key(|bucket| bucket.value),
-            "{buckets:?}"
-        );
+        assert!(buckets.is_sorted_by_key(|bucket| bucket.value), "{buckets:?}");
         assert!(rest[0].name.ends_with("_sum") && rest[1].name.ends_with("_count"));
         assert_eq!(rest[1].value, buckets.last().unwrap().value);
     }

@@ -10,23 +10,15 @@ const ROUTE: &str = "shop.example.com/api/*";
 async fn page(served: &Served) -> Page {
     let answer = served.get("/metrics").await;
     assert_eq!(answer.status, 200);
-    assert!(
-        answer
-            .head
-            .contains("content-type: text/plain; version=0.0.4"),
-        "{}",
-        answer.head
-    );
+    assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
     read(&answer.body)
 }
 
 #[tokio::test]
 async fn all_names_are_there_from_the_start() {
     let page = page(&Served::start().await).await;
-    let kinds: Vec<(&str, &str)> = page
-        .iter()
-        .map(|(name, family)| (name.as_str(), family.kind.as_str()))
-        .collect();
+    let kinds: Vec<(&str, &str)> =
+        page.iter().map(|(name, family)| (name.as_str(), family.kind.as_str())).collect();
     assert_eq!(
         kinds,
         [
@@ -71,28 +63,14 @@ async fn requests_are_told_by_route_service_and_status() {
     let labels = |status| [("route", ROUTE), ("service", "shop"), ("status", status)];
     assert_eq!(requests.value(&labels("200")), 2.0);
     assert_eq!(requests.value(&labels("502")), 1.0);
-    let none = [
-        ("route", "(none)"),
-        ("service", "(none)"),
-        ("status", "404"),
-    ];
+    let none = [("route", "(none)"), ("service", "(none)"), ("status", "404")];
     assert_eq!(requests.value(&none), 1.0);
     let times = &page["nearside_request_seconds"];
     let below = |bound| times.value(&[("route", ROUTE), ("le", bound)]);
-    assert_eq!(
-        (below("0.0005"), below("0.001"), below("60"), below("+Inf")),
-        (0.0, 2.0, 2.0, 3.0)
-    );
-    let of_route: Vec<_> = times
-        .samples
-        .iter()
-        .filter(|sample| sample.labels["route"] == ROUTE)
-        .collect();
+    assert_eq!((below("0.0005"), below("0.001"), below("60"), below("+Inf")), (0.0, 2.0, 2.0, 3.0));
+    let of_route: Vec<_> = times.samples.iter().filter(|sample| sample.labels["route"] == ROUTE).collect();
     assert_eq!(of_route.len(), Histogram::BUCKETS + 2);
-    let sum = of_route
-        .iter()
-        .find(|sample| sample.name.ends_with("_sum"))
-        .unwrap();
+    let sum = of_route.iter().find(|sample| sample.name.ends_with("_sum")).unwrap();
     assert!((sum.value - 90.0013).abs() < 1e-9, "{sum:?}");
     let upstream = &page["nearside_upstream_seconds"];
     assert_eq!(upstream.value(&[("service", "shop"), ("le", "+Inf")]), 3.0);
@@ -103,30 +81,14 @@ async fn endpoints_are_told_by_service() {
     let served = Served::start().await;
     let body = r#"{"endpoint": "http://127.0.0.1:3002", "drain": true}"#;
     let json_type = [("Content-Type", "application/json")];
-    served
-        .ask(
-            "POST",
-            "/api/v1/services/shop/endpoints/drain",
-            &json_type,
-            body,
-        )
-        .await;
+    served.ask("POST", "/api/v1/services/shop/endpoints/drain", &json_type, body).await;
     let page = page(&served).await;
     let up = |url| page["nearside_endpoint_up"].value(&[("service", "shop"), ("endpoint", url)]);
-    assert_eq!(
-        (up("http://127.0.0.1:3001"), up("http://127.0.0.1:3002")),
-        (1.0, 0.0)
-    );
+    assert_eq!((up("http://127.0.0.1:3001"), up("http://127.0.0.1:3002")), (1.0, 0.0));
     let failures = &page["nearside_endpoint_failures_total"];
     assert_eq!(failures.samples.len(), 4 * 5);
-    assert_eq!(
-        page["nearside_service_all_ill"].value(&[("service", "shop")]),
-        0.0
-    );
-    assert_eq!(
-        page["nearside_retries_total"].value(&[("service", "next")]),
-        0.0
-    );
+    assert_eq!(page["nearside_service_all_ill"].value(&[("service", "shop")]), 0.0);
+    assert_eq!(page["nearside_retries_total"].value(&[("service", "next")]), 0.0);
 }
 
 #[tokio::test]

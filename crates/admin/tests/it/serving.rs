@@ -40,12 +40,7 @@ async fn the_document_refers_only_to_what_it_holds() {
     let document = Served::start().await.json("/api/v1/openapi.json").await;
     assert_eq!(document["openapi"], "3.1.0");
     let mut ids = Vec::new();
-    for operation in document["paths"]
-        .as_object()
-        .unwrap()
-        .values()
-        .flat_map(operations)
-    {
+    for operation in document["paths"].as_object().unwrap().values().flat_map(operations) {
         ids.push(operation["operationId"].as_str().unwrap().to_owned());
         assert!(operation["summary"].is_string());
         assert!(!operation["responses"].as_object().unwrap().is_empty());
@@ -64,13 +59,7 @@ fn operations(path: &Value) -> impl Iterator<Item = &Value> {
 #[tokio::test]
 async fn unknown_paths_are_problems() {
     let served = Served::start().await;
-    for path in [
-        "/",
-        "/api/v1",
-        "/api/v2/status",
-        "/api/v1/services/none",
-        "/livez/",
-    ] {
+    for path in ["/", "/api/v1", "/api/v2/status", "/api/v1/services/none", "/livez/"] {
         assert!(!served.get(path).await.problem(404).is_empty(), "{path}");
     }
 }
@@ -81,10 +70,7 @@ async fn large_bodies_are_refused() {
     let json_type = [("Content-Type", "application/json")];
     let body = " ".repeat((1 << 20) + 1);
     let path = "/api/v1/services/shop/endpoints/drain";
-    served
-        .ask("POST", path, &json_type, &body)
-        .await
-        .problem(413);
+    served.ask("POST", path, &json_type, &body).await.problem(413);
 }
 
 #[tokio::test]
@@ -98,10 +84,7 @@ async fn stops_when_told_and_finishes_idle_connections() {
     served.stop.take().unwrap().send(()).unwrap();
     timeout(LIMIT, served.task).await.unwrap().unwrap().unwrap();
     let mut rest = Vec::new();
-    timeout(LIMIT, idle.read_to_end(&mut rest))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(LIMIT, idle.read_to_end(&mut rest)).await.unwrap().unwrap();
     assert!(rest.ends_with(b"ok"));
     assert!(TcpStream::connect(served.address).await.is_err());
 }
@@ -112,9 +95,6 @@ async fn a_slow_head_is_cut_off() {
     let mut slow = TcpStream::connect(served.address).await.unwrap();
     slow.write_all(b"GET /livez HTT").await.unwrap();
     let mut rest = Vec::new();
-    timeout(LIMIT, slow.read_to_end(&mut rest))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(LIMIT, slow.read_to_end(&mut rest)).await.unwrap().unwrap();
     assert!(!rest.ends_with(b"ok"));
 }

@@ -142,11 +142,7 @@ impl Served {
     /// The API of a node with this file.
     pub async fn with(file: &str) -> Self {
         let plan = Arc::new(parse(file).unwrap().plan);
-        let registry = Registry::new(
-            upstream::Options::default(),
-            Handle::current(),
-            Arc::new(|_| {}),
-        );
+        let registry = Registry::new(upstream::Options::default(), Handle::current(), Arc::new(|_| {}));
         registry.apply(&plan);
         let shared = Shared::new(Stats::new(plan.node.threads));
         let node = Arc::new(Fake {
@@ -159,20 +155,10 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(admin::serve(
-            listener,
-            node.clone(),
-            plan.admin.token.clone(),
-            async {
-                let _ = stopped.await;
-            },
-        ));
-        Self {
-            node,
-            address,
-            stop: Some(stop),
-            task,
-        }
+        let task = tokio::spawn(admin::serve(listener, node.clone(), plan.admin.token.clone(), async {
+            let _ = stopped.await;
+        }));
+        Self { node, address, stop: Some(stop), task }
     }
 
     /// Counts an answer of a route.
@@ -202,13 +188,7 @@ impl Served {
 
     /// Asks as a well-behaved client with further `fields`; a `Host` among them takes the place of
     /// the right one.
-    pub async fn ask(
-        &self,
-        method: &str,
-        path: &str,
-        fields: &[(&str, &str)],
-        body: &str,
-    ) -> Answer {
+    pub async fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Answer {
         let mut text = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         if !fields.iter().any(|(name, _)| *name == "Host") {
             text += &format!("Host: {}\r\n", self.address);
@@ -236,11 +216,7 @@ impl Answer {
     pub fn read(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self {
-            status,
-            head: head.to_ascii_lowercase(),
-            body: body.to_owned(),
-        }
+        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
     }
 
     pub fn json(&self) -> Value {
@@ -251,10 +227,7 @@ impl Answer {
     #[track_caller]
     pub fn problem(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{self:?}");
-        assert!(
-            self.head.contains("content-type: application/problem+json"),
-            "{self:?}"
-        );
+        assert!(self.head.contains("content-type: application/problem+json"), "{self:?}");
         let json = self.json();
         assert_eq!(json["status"], status);
         assert_eq!(json["type"], "about:blank");

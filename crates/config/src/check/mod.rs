@@ -31,33 +31,20 @@ impl Base<'_> {
 }
 
 /// Makes the plan.
-pub(crate) fn plan(
-    file: File,
-    base: &Path,
-    source: &Source<'_>,
-    reader: &mut Reader<'_>,
-) -> Option<Plan> {
+pub(crate) fn plan(file: File, base: &Path, source: &Source<'_>, reader: &mut Reader<'_>) -> Option<Plan> {
     let base = Base(base);
     let admin = file.admin.and_then(|admin| self::admin(admin, reader));
-    let listeners = file
-        .listen
-        .map(|listen| listeners(listen.value.0, admin.as_ref(), reader));
+    let listeners = file.listen.map(|listen| listeners(listen.value.0, admin.as_ref(), reader));
     let mut services = BTreeMap::new();
     let mut names: HashMap<Arc<str>, Span> = HashMap::new();
     for (name, table) in file.service?.value.0 {
         names.insert(Arc::clone(&name.value.0), name.at);
-        if let Some(service) =
-            table.and_then(|table| service::service(&name, table.value, &base, reader))
-        {
+        if let Some(service) = table.and_then(|table| service::service(&name, table.value, &base, reader)) {
             services.insert(name.value.0, Arc::new(service));
         }
     }
-    let routes = file
-        .route
-        .map(|routes| route::routes(routes.value.0, &names, source, reader));
-    let telemetry = file
-        .telemetry
-        .map(|telemetry| telemetry_of(telemetry.value, &base));
+    let routes = file.route.map(|routes| route::routes(routes.value.0, &names, source, reader));
+    let telemetry = file.telemetry.map(|telemetry| telemetry_of(telemetry.value, &base));
     Some(Plan {
         node: node(file.node?.value, &base)?,
         admin: admin?,
@@ -85,11 +72,7 @@ fn node(table: file::Node, base: &Base<'_>) -> Option<plan::Node> {
 /// The host's name, or `node` if it has none that can be a node's.
 fn host_name() -> Arc<str> {
     let uname = rustix::system::uname();
-    let name = uname
-        .nodename()
-        .to_str()
-        .ok()
-        .and_then(|name| NodeName::from_text(name).ok());
+    let name = uname.nodename().to_str().ok().and_then(|name| NodeName::from_text(name).ok());
     name.map_or_else(|| "node".into(), |name| name.0)
 }
 
@@ -101,18 +84,12 @@ fn admin(table: At<file::Admin>, reader: &mut Reader<'_>) -> Option<plan::Admin>
         reader
             .mistake(
                 listen.at,
-                format!(
-                    "`admin` listens at {}, which others can reach, and has no token",
-                    *listen
-                ),
+                format!("`admin` listens at {}, which others can reach, and has no token", *listen),
             )
             .help("write token = \"${NEARSIDE_ADMIN_TOKEN}\" in [admin], or listen at 127.0.0.1");
         return None;
     }
-    Some(plan::Admin {
-        listen: listen.value,
-        token: token.map(|token| plan::Secret(token.value.0)),
-    })
+    Some(plan::Admin { listen: listen.value, token: token.map(|token| plan::Secret(token.value.0)) })
 }
 
 fn listeners(
@@ -123,15 +100,8 @@ fn listeners(
     let mut taken: HashMap<SocketAddr, Span> = HashMap::new();
     let mut listeners = Vec::with_capacity(tables.len());
     for table in tables {
-        let file::Listen {
-            address,
-            protocols,
-            trust,
-            ..
-        } = table.value;
-        if let Some(protocols) =
-            protocols.filter(|protocols| protocols.is_empty() && !table.value.broken)
-        {
+        let file::Listen { address, protocols, trust, .. } = table.value;
+        if let Some(protocols) = protocols.filter(|protocols| protocols.is_empty() && !table.value.broken) {
             reader
                 .mistake(protocols.at, "this listener speaks no protocol")
                 .help("write protocols = [\"http/1.1\"]");
@@ -143,10 +113,7 @@ fn listeners(
         if address.port() != 0 {
             if let Some(first) = taken.insert(*address, address.at) {
                 reader
-                    .mistake(
-                        address.at,
-                        format!("there are two listeners at {}", *address),
-                    )
+                    .mistake(address.at, format!("there are two listeners at {}", *address))
                     .also(first, "the first one is here");
             }
             if admin.is_some_and(|admin| admin.listen == *address) {
@@ -156,10 +123,7 @@ fn listeners(
             }
         }
         let trust = trust.value.into_iter().map(|range| range.value).collect();
-        listeners.push(Arc::new(plan::Listener {
-            address: *address,
-            trust,
-        }));
+        listeners.push(Arc::new(plan::Listener { address: *address, trust }));
     }
     listeners
 }
@@ -183,12 +147,7 @@ fn telemetry_of(table: file::Telemetry, base: &Base<'_>) -> Option<plan::Telemet
     };
     let path = log.value.path?;
     let path = (&*path.value != "-").then(|| base.path(&path));
-    Some(plan::Telemetry {
-        access_log: Some(plan::AccessLog {
-            path,
-            format: log.value.format?.value,
-        }),
-    })
+    Some(plan::Telemetry { access_log: Some(plan::AccessLog { path, format: log.value.format?.value }) })
 }
 
 /// Notes the second of two equal names in a list.
@@ -202,9 +161,7 @@ fn once<'a, T: 'a>(
     for item in items {
         let key = key(&item.value);
         if seen.contains(&key) {
-            reader
-                .mistake(item.at, format!("{what} `{key}` is here twice"))
-                .help("remove one of them");
+            reader.mistake(item.at, format!("{what} `{key}` is here twice")).help("remove one of them");
         }
         seen.insert(key);
     }

@@ -29,23 +29,15 @@ pub(super) fn routes(
     source: &Source<'_>,
     reader: &mut Reader<'_>,
 ) -> Vec<Arc<Route>> {
-    let mut services = Services {
-        known,
-        used: HashSet::new(),
-    };
+    let mut services = Services { known, used: HashSet::new() };
     let mut names = HashMap::new();
     let mut placed = Vec::with_capacity(tables.len());
     for table in tables {
         let path_at = table.path.as_ref().map(|path| path.at);
-        let at = path_at
-            .or(table.host.as_ref().map(|host| host.at))
-            .unwrap_or(table.at);
+        let at = path_at.or(table.host.as_ref().map(|host| host.at)).unwrap_or(table.at);
         let line = source.line(table.at);
         if let Some(route) = route(table, line, &mut services, &mut names, reader) {
-            placed.push(Placed {
-                route: Arc::new(route),
-                at,
-            });
+            placed.push(Placed { route: Arc::new(route), at });
         }
     }
     // Where a route is broken, what it names is not known.
@@ -63,10 +55,7 @@ fn route(
     names: &mut HashMap<String, usize>,
     reader: &mut Reader<'_>,
 ) -> Option<Route> {
-    let At {
-        value: mut table,
-        at,
-    } = table;
+    let At { value: mut table, at } = table;
     let host = table.host.take().map_or(HostMatch::Any, |host| host.value);
     let path = table.path.take().map_or(PathMatch::Any, |path| path.value);
     let methods = methods(table.methods.take(), table.broken, reader);
@@ -74,10 +63,7 @@ fn route(
     let headers = table.headers.take();
     let action = action(table, at, headers.as_ref(), services, reader);
     let (request_headers, response_headers) = match headers {
-        Some(headers) => (
-            changes(headers.value.request, reader),
-            changes(headers.value.response, reader),
-        ),
+        Some(headers) => (changes(headers.value.request, reader), changes(headers.value.response, reader)),
         None => Default::default(),
     };
     Some(Route {
@@ -98,57 +84,28 @@ fn name(host: &HostMatch, path: &PathMatch, names: &mut HashMap<String, usize>) 
     let name = format!("{host}{path}");
     let count = names.entry(name.clone()).or_insert(0);
     *count += 1;
-    if *count == 1 {
-        name.into()
-    } else {
-        format!("{name} #{count}").into()
-    }
+    if *count == 1 { name.into() } else { format!("{name} #{count}").into() }
 }
 
-fn methods(
-    list: Option<At<Vec<At<Method>>>>,
-    broken: bool,
-    reader: &mut Reader<'_>,
-) -> Vec<Arc<str>> {
+fn methods(list: Option<At<Vec<At<Method>>>>, broken: bool, reader: &mut Reader<'_>) -> Vec<Arc<str>> {
     let Some(list) = list else { return Vec::new() };
     if list.is_empty() && !broken {
-        reader
-            .mistake(list.at, "`methods` names no method")
-            .help("leave it out for all methods");
+        reader.mistake(list.at, "`methods` names no method").help("leave it out for all methods");
     }
-    once(
-        &list.value,
-        |method| method.0.to_string(),
-        "the method",
-        reader,
-    );
-    list.value
-        .into_iter()
-        .map(|method| method.value.0)
-        .collect()
+    once(&list.value, |method| method.0.to_string(), "the method", reader);
+    list.value.into_iter().map(|method| method.value.0).collect()
 }
 
-fn conditions(
-    table: Option<At<file::Conditions>>,
-    reader: &mut Reader<'_>,
-) -> Option<Vec<HeaderMatch>> {
+fn conditions(table: Option<At<file::Conditions>>, reader: &mut Reader<'_>) -> Option<Vec<HeaderMatch>> {
     let Some(table) = table else {
         return Some(Vec::new());
     };
     let Map(fields) = table.value.headers?.value;
     let lower = |name: &FieldName| name.0.to_ascii_lowercase();
-    once(
-        fields.iter().map(|(name, _)| name),
-        lower,
-        "the field",
-        reader,
-    );
+    once(fields.iter().map(|(name, _)| name), lower, "the field", reader);
     let condition = |(name, value): (At<FieldName>, Option<At<FieldValue>>)| {
         let value = value?.value.0;
-        Some(HeaderMatch {
-            name: lower(&name).into(),
-            value: (&*value != "*").then_some(value),
-        })
+        Some(HeaderMatch { name: lower(&name).into(), value: (&*value != "*").then_some(value) })
     };
     fields.into_iter().map(condition).collect()
 }
@@ -170,9 +127,9 @@ fn action(
     let given: Vec<(&str, Span)> = given.into_iter().flatten().collect();
     match given[..] {
         [] if !broken => {
-            reader
-                .mistake(at, "this route does nothing")
-                .help("give it one of `service`, `split`, `redirect` and `respond`, such as service = \"shop\"");
+            reader.mistake(at, "this route does nothing").help(
+                "give it one of `service`, `split`, `redirect` and `respond`, such as service = \"shop\"",
+            );
         }
         [(first, _), (second, at), ..] => {
             reader
@@ -183,26 +140,19 @@ fn action(
     }
     let forwards = matches!(given[..], [("service" | "split", _), ..]);
     if !forwards && !given.is_empty() {
-        let request = headers
-            .and_then(|headers| headers.request.as_ref())
-            .map(|key| ("headers.request", key.at));
+        let request =
+            headers.and_then(|headers| headers.request.as_ref()).map(|key| ("headers.request", key.at));
         let mirror = table.mirror.as_ref().map(|key| ("mirror", key.at));
         for (key, at) in [request, mirror].into_iter().flatten() {
             reader
-                .mistake(
-                    at,
-                    format!("`{key}` has no effect: this route sends nothing to a service"),
-                )
+                .mistake(at, format!("`{key}` has no effect: this route sends nothing to a service"))
                 .help("remove it, or give the route a `service`");
         }
     }
     if let Some(service) = table.service {
         let to = services.find(service, reader);
         let mirror = mirror(table.mirror, services, reader)?;
-        return Some(Action::Forward(Forward {
-            to: vec![(to?, 1)],
-            mirror,
-        }));
+        return Some(Action::Forward(Forward { to: vec![(to?, 1)], mirror }));
     }
     if let Some(split) = table.split {
         let to = self::split(split, services, reader);
@@ -231,23 +181,14 @@ impl Services<'_> {
         let note = reader.mistake(name.at, format!("there is no service {}", quote(&name)));
         note.help(match near {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!(
-                "write a table [service.{}] with its `endpoints`",
-                name.escape_debug()
-            ),
+            None => format!("write a table [service.{}] with its `endpoints`", name.escape_debug()),
         });
         None
     }
 
     fn warn_of_unused(&self, reader: &mut Reader<'_>) {
-        for (name, at) in self
-            .known
-            .iter()
-            .filter(|(name, _)| !self.used.contains(*name))
-        {
-            reader
-                .notes
-                .warning(*at, format!("no route uses the service `{name}`"));
+        for (name, at) in self.known.iter().filter(|(name, _)| !self.used.contains(*name)) {
+            reader.notes.warning(*at, format!("no route uses the service `{name}`"));
         }
     }
 }
@@ -290,23 +231,17 @@ fn mirror(
         return Some(None);
     };
     let service = services.find(table.value.service?, reader)?;
-    Some(Some(plan::Mirror {
-        service,
-        share: table.value.share?.value.0,
-    }))
+    Some(Some(plan::Mirror { service, share: table.value.share?.value.0 }))
 }
 
 fn redirect(table: file::Redirect, reader: &mut Reader<'_>) -> Option<plan::Redirect> {
     let (to, status) = (table.to?, table.status?);
     if ![301, 302, 303, 307, 308].contains(&status.0) {
-        reader
-            .mistake(status.at, format!("{} is not the status of a redirect", status.0))
-            .help("write 308 (for good) or 307 (for now); 301, 302 and 303 let clients turn a POST into a GET");
+        reader.mistake(status.at, format!("{} is not the status of a redirect", status.0)).help(
+            "write 308 (for good) or 307 (for now); 301, 302 and 303 let clients turn a POST into a GET",
+        );
     }
-    Some(plan::Redirect {
-        to: to.value.0,
-        status: u16::try_from(status.0).ok()?,
-    })
+    Some(plan::Redirect { to: to.value.0, status: u16::try_from(status.0).ok()? })
 }
 
 fn respond(table: file::Respond, reader: &mut Reader<'_>) -> Option<plan::Respond> {
@@ -314,10 +249,7 @@ fn respond(table: file::Respond, reader: &mut Reader<'_>) -> Option<plan::Respon
     // RFC 9110 §15.3.5, §15.3.6 and §15.4.5.
     if matches!(status.0, 204 | 205 | 304) && !body.is_empty() {
         reader
-            .mistake(
-                body.at,
-                format!("an answer with status {} has no body", status.0),
-            )
+            .mistake(body.at, format!("an answer with status {} has no body", status.0))
             .help("remove `body`, or write status = 200");
     }
     Some(plan::Respond {
@@ -332,30 +264,18 @@ fn changes(table: Option<At<file::Changes>>, reader: &mut Reader<'_>) -> HeaderR
         return HeaderRules::default();
     };
     let mut pairs = |map: Option<At<Map<OwnFieldName, FieldValue>>>| {
-        let Some(At {
-            value: Map(fields), ..
-        }) = map
-        else {
+        let Some(At { value: Map(fields), .. }) = map else {
             return Vec::new();
         };
-        once(
-            fields.iter().map(|(name, _)| name),
-            |name| name.0.to_ascii_lowercase(),
-            "the field",
-            reader,
-        );
-        let pair = |(name, value): (At<OwnFieldName>, Option<At<FieldValue>>)| {
-            Some((name.value.0, value?.value.0))
-        };
+        once(fields.iter().map(|(name, _)| name), |name| name.0.to_ascii_lowercase(), "the field", reader);
+        let pair =
+            |(name, value): (At<OwnFieldName>, Option<At<FieldValue>>)| Some((name.value.0, value?.value.0));
         fields.into_iter().filter_map(pair).collect()
     };
     let (set, add) = (pairs(table.set), pairs(table.add));
     let remove = table.remove.map(|names| names.value).unwrap_or_default();
     HeaderRules {
-        remove: remove
-            .into_iter()
-            .map(|name| name.0.to_ascii_lowercase().into())
-            .collect(),
+        remove: remove.into_iter().map(|name| name.0.to_ascii_lowercase().into()).collect(),
         set,
         add,
     }

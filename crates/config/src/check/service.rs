@@ -27,10 +27,7 @@ pub(super) fn service(
     };
     if endpoints.is_empty() && discover.is_none() && !broken {
         reader
-            .mistake(
-                name.at,
-                format!("the service `{}` has no endpoints", name.0),
-            )
+            .mistake(name.at, format!("the service `{}` has no endpoints", name.0))
             .help("for example: endpoints = [\"http://10.0.0.1:3000\"]");
     }
     Some(Service {
@@ -52,46 +49,28 @@ pub(super) fn service(
 /// The endpoints of a list, none of them twice.
 pub(crate) fn endpoints(list: At<Vec<At<Endpoint>>>, reader: &mut Reader<'_>) -> Vec<Endpoint> {
     if list.len() > MAX_ENDPOINTS {
-        reader.mistake(
-            list.at,
-            format!(
-                "there are {} endpoints; {MAX_ENDPOINTS} are the most",
-                list.len()
-            ),
-        );
+        reader.mistake(list.at, format!("there are {} endpoints; {MAX_ENDPOINTS} are the most", list.len()));
     }
     let mut seen: HashMap<(Arc<str>, u16), Span> = HashMap::new();
     for endpoint in &list.value {
         if let Some(first) = seen.insert((Arc::clone(&endpoint.host), endpoint.port), endpoint.at) {
             reader
-                .mistake(
-                    endpoint.at,
-                    format!("the endpoint {} is here twice", quote(&endpoint.url)),
-                )
+                .mistake(endpoint.at, format!("the endpoint {} is here twice", quote(&endpoint.url)))
                 .also(first, "the first one is here")
                 .help("remove one of them; to give it more requests, write a `weight`");
         }
     }
-    list.value
-        .into_iter()
-        .map(|endpoint| endpoint.value)
-        .collect()
+    list.value.into_iter().map(|endpoint| endpoint.value).collect()
 }
 
-fn discover(
-    table: At<file::Discover>,
-    base: &Base<'_>,
-    reader: &mut Reader<'_>,
-) -> Option<Discover> {
+fn discover(table: At<file::Discover>, base: &Base<'_>, reader: &mut Reader<'_>) -> Option<Discover> {
     let every = table.value.every?.value.0;
     match (table.value.dns, table.value.file) {
         (Some(dns), None) => Some(match dns.value {
             DnsName::Address { host, port } => Discover::Dns { host, port, every },
             DnsName::Srv(name) => Discover::Srv { name, every },
         }),
-        (None, Some(file)) => Some(Discover::File {
-            path: base.path(&file),
-        }),
+        (None, Some(file)) => Some(Discover::File { path: base.path(&file) }),
         _ if table.value.broken => None,
         _ => {
             reader
@@ -107,9 +86,7 @@ fn sticky(table: Option<At<file::Sticky>>) -> Option<Option<plan::Sticky>> {
     let Some(table) = table else {
         return Some(None);
     };
-    Some(Some(plan::Sticky {
-        cookie: table.value.cookie?.value.0,
-    }))
+    Some(Some(plan::Sticky { cookie: table.value.cookie?.value.0 }))
 }
 
 fn health(table: Option<At<file::Health>>) -> Option<Option<plan::Health>> {
@@ -169,9 +146,7 @@ fn hedge(table: Option<At<file::Hedge>>) -> Option<Option<plan::Hedge>> {
     let Some(table) = table else {
         return Some(None);
     };
-    Some(Some(plan::Hedge {
-        after: table.value.after?.value,
-    }))
+    Some(Some(plan::Hedge { after: table.value.after?.value }))
 }
 
 fn overload(table: Option<At<file::Overload>>) -> Option<Option<plan::Overload>> {
@@ -181,9 +156,7 @@ fn overload(table: Option<At<file::Overload>>) -> Option<Option<plan::Overload>>
     let in_flight = table.in_flight?.value.0;
     Some(Some(plan::Overload {
         in_flight,
-        waiting: table
-            .waiting
-            .map_or(in_flight / 2, |waiting| waiting.value.0),
+        waiting: table.waiting.map_or(in_flight / 2, |waiting| waiting.value.0),
         wait: table.wait?.value.0,
     }))
 }

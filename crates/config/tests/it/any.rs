@@ -18,16 +18,9 @@ fn check(text: &str, report: &Report) {
             place.indent + place.length <= place.source.chars().count().max(place.indent + 1),
             "{place:?}"
         );
-        assert!(
-            !place.source.contains(|c: char| c.is_control()),
-            "{place:?}"
-        );
+        assert!(!place.source.contains(|c: char| c.is_control()), "{place:?}");
     }
-    let places: Vec<_> = report
-        .diagnostics
-        .iter()
-        .map(|d| (d.place.line == 0, d.place.line))
-        .collect();
+    let places: Vec<_> = report.diagnostics.iter().map(|d| (d.place.line == 0, d.place.line)).collect();
     assert!(places.is_sorted());
     assert!(report.to_string().starts_with("nearside.toml:"));
     serde_json::to_value(report).unwrap();
@@ -41,10 +34,8 @@ fn survives(text: &str) {
 
 /// A line such as files have, with a value that may be wrong.
 fn line() -> impl Strategy<Value = String> {
-    let words: Vec<String> = EVERYTHING
-        .split(|c: char| !c.is_ascii_lowercase() && c != '_')
-        .map(str::to_owned)
-        .collect();
+    let words: Vec<String> =
+        EVERYTHING.split(|c: char| !c.is_ascii_lowercase() && c != '_').map(str::to_owned).collect();
     let key = prop::sample::select(words);
     let value = prop_oneof![
         any::<i64>().prop_map(|n| n.to_string()),
@@ -120,8 +111,5 @@ fn deep_and_large_texts() {
         check(&text, &parse(&text).unwrap_err());
     }
     let report = parse(&" ".repeat(config::MAX_FILE + 1)).unwrap_err();
-    assert_eq!(
-        report.to_string(),
-        "nearside.toml: error: is larger than 16MiB\n"
-    );
+    assert_eq!(report.to_string(), "nearside.toml: error: is larger than 16MiB\n");
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::plan::{
-    Action, Balance, Discover, HashBy, HeaderMatch, HedgeAfter, HostMatch, LogFormat, PathMatch,
-    Plan, RetryOn,
+    Action, Balance, Discover, HashBy, HeaderMatch, HedgeAfter, HostMatch, LogFormat, PathMatch, Plan,
+    RetryOn,
 };
 
 use crate::parse;
@@ -19,10 +19,7 @@ fn every_example_holds_without_a_warning() {
     let mut seen = 0;
     for entry in std::fs::read_dir(examples()).unwrap() {
         let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
+        if path.extension().is_some_and(|extension| extension == "toml") {
             let loaded = config::load(&path).unwrap_or_else(|report| panic!("{report}"));
             assert_eq!(loaded.warnings, [], "{}", path.display());
             seen += 1;
@@ -32,9 +29,7 @@ fn every_example_holds_without_a_warning() {
 }
 
 fn everything() -> Plan {
-    config::load(&examples().join("everything.toml"))
-        .unwrap()
-        .plan
+    config::load(&examples().join("everything.toml")).unwrap().plan
 }
 
 #[test]
@@ -47,11 +42,7 @@ fn everything_means_what_it_says() {
     assert_eq!(plan.listeners.len(), 2);
     assert!(plan.listeners[0].trust[0].contains("10.9.9.9".parse().unwrap()));
     assert_eq!(
-        (
-            plan.limits.connections,
-            plan.limits.header_bytes,
-            plan.limits.body
-        ),
+        (plan.limits.connections, plan.limits.header_bytes, plan.limits.body),
         (20_000, 32 << 10, 64 << 20)
     );
     let log = plan.telemetry.access_log.unwrap();
@@ -59,40 +50,19 @@ fn everything_means_what_it_says() {
 
     let shop = &plan.services["shop"];
     assert_eq!(shop.balance, Balance::LeastConnections);
-    let endpoints: Vec<_> = shop
-        .endpoints
-        .iter()
-        .map(|e| (&*e.url, &*e.host, e.port, e.weight, e.region.as_deref()))
-        .collect();
+    let endpoints: Vec<_> =
+        shop.endpoints.iter().map(|e| (&*e.url, &*e.host, e.port, e.weight, e.region.as_deref())).collect();
     assert_eq!(
         endpoints,
         [
             ("http://10.0.1.10:3000", "10.0.1.10", 3000, 1, None),
             ("http://10.0.1.11:3000", "10.0.1.11", 3000, 3, None),
-            (
-                "http://shop.us.internal",
-                "shop.us.internal",
-                80,
-                1,
-                Some("us")
-            ),
+            ("http://shop.us.internal", "shop.us.internal", 80, 1, Some("us")),
         ]
     );
-    assert_eq!(
-        shop.health.as_ref().map(|health| health.status),
-        Some((200, 399))
-    );
-    assert_eq!(
-        shop.retry.on,
-        RetryOn {
-            connect: true,
-            statuses: vec![502, 503, 504]
-        }
-    );
-    assert_eq!(
-        shop.hedge.as_ref().map(|hedge| &hedge.after),
-        Some(&HedgeAfter::Quantile(0.95))
-    );
+    assert_eq!(shop.health.as_ref().map(|health| health.status), Some((200, 399)));
+    assert_eq!(shop.retry.on, RetryOn { connect: true, statuses: vec![502, 503, 504] });
+    assert_eq!(shop.hedge.as_ref().map(|hedge| &hedge.after), Some(&HedgeAfter::Quantile(0.95)));
     assert_eq!(shop.slow_start, Duration::from_secs(30));
 
     assert_eq!(plan.services["docs"].outliers, None);
@@ -104,29 +74,11 @@ fn endpoints_are_discovered_as_it_says() {
     let next = &plan.services["shop-next"];
     assert_eq!(next.balance, Balance::Hash(HashBy::Header("x-user".into())));
     let every = Duration::from_secs(5);
-    assert_eq!(
-        next.discover,
-        Some(Discover::Dns {
-            host: "shop-next.internal".into(),
-            port: 3000,
-            every
-        })
-    );
+    assert_eq!(next.discover, Some(Discover::Dns { host: "shop-next.internal".into(), port: 3000, every }));
     let images = plan.services["images"].discover.clone();
-    assert_eq!(
-        images,
-        Some(Discover::Srv {
-            name: "_http._tcp.images.internal".into(),
-            every
-        })
-    );
+    assert_eq!(images, Some(Discover::Srv { name: "_http._tcp.images.internal".into(), every }));
     let docs = &plan.services["docs"];
-    assert_eq!(
-        docs.discover,
-        Some(Discover::File {
-            path: examples().join("docs.endpoints.toml")
-        })
-    );
+    assert_eq!(docs.discover, Some(Discover::File { path: examples().join("docs.endpoints.toml") }));
 }
 
 #[test]
@@ -148,37 +100,21 @@ fn routes_mean_what_they_say() {
     let api = &plan.routes[0];
     assert_eq!(
         (&api.host, &api.path),
-        (
-            &HostMatch::Exact("shop.example.com".into()),
-            &PathMatch::Prefix("/api/".into())
-        )
+        (&HostMatch::Exact("shop.example.com".into()), &PathMatch::Prefix("/api/".into()))
     );
     assert_eq!(api.response_headers.remove, ["server".into()]);
-    let Action::Forward(forward) = &api.action else {
-        panic!("{api:?}")
-    };
+    let Action::Forward(forward) = &api.action else { panic!("{api:?}") };
     assert_eq!(
-        forward
-            .mirror
-            .as_ref()
-            .map(|mirror| (&*mirror.service, mirror.share)),
+        forward.mirror.as_ref().map(|mirror| (&*mirror.service, mirror.share)),
         Some(("shop-next", 0.1))
     );
-    let Action::Forward(forward) = &plan.routes[1].action else {
-        panic!()
-    };
+    let Action::Forward(forward) = &plan.routes[1].action else { panic!() };
     assert_eq!(forward.to, [("shop".into(), 95), ("shop-next".into(), 5)]);
     assert_eq!(
         plan.routes[2].headers_match,
-        [HeaderMatch {
-            name: "x-beta".into(),
-            value: Some("1".into())
-        }]
+        [HeaderMatch { name: "x-beta".into(), value: Some("1".into()) }]
     );
-    assert_eq!(
-        plan.routes[3].host,
-        HostMatch::Suffix(".images.example.com".into())
-    );
+    assert_eq!(plan.routes[3].host, HostMatch::Suffix(".images.example.com".into()));
     assert_eq!(plan.routes[3].methods, ["GET".into(), "HEAD".into()]);
     assert_eq!(plan.routes[6].path, PathMatch::Exact("/livez".into()));
     let text = std::fs::read_to_string(examples().join("everything.toml")).unwrap();
@@ -196,32 +132,18 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(plan.telemetry.access_log, None);
     let shop = &plan.services["shop"];
     assert_eq!(shop.balance, Balance::TwoChoices);
-    assert!(
-        shop.outliers.is_some()
-            && shop.health.is_none()
-            && shop.hedge.is_none()
-            && shop.limit.is_none()
-    );
+    assert!(shop.outliers.is_some() && shop.health.is_none() && shop.hedge.is_none() && shop.limit.is_none());
     assert_eq!((shop.retry.attempts, shop.retry.budget), (2, 0.2));
     assert_eq!(shop.timeout.response, Duration::from_secs(30));
-    assert_eq!(
-        (&plan.routes[0].host, &plan.routes[0].path),
-        (&HostMatch::Any, &PathMatch::Any)
-    );
+    assert_eq!((&plan.routes[0].host, &plan.routes[0].path), (&HostMatch::Any, &PathMatch::Any));
 }
 
 #[test]
 fn variables_are_filled_in_and_the_token_stays_unseen() {
-    let text =
-        "[admin]\nlisten = \"0.0.0.0:9900\"\ntoken = \"${TOKEN}\"\n".to_owned() + crate::REST;
+    let text = "[admin]\nlisten = \"0.0.0.0:9900\"\ntoken = \"${TOKEN}\"\n".to_owned() + crate::REST;
     let env = |name: &str| (name == "TOKEN").then(|| "hunter2".to_owned());
-    let plan = config::parse(&text, "nearside.toml", Path::new(""), &env)
-        .unwrap()
-        .plan;
-    assert_eq!(
-        plan.admin.token.as_ref().map(|token| &*token.0),
-        Some("hunter2")
-    );
+    let plan = config::parse(&text, "nearside.toml", Path::new(""), &env).unwrap().plan;
+    assert_eq!(plan.admin.token.as_ref().map(|token| &*token.0), Some("hunter2"));
     assert!(!format!("{plan:?}").contains("hunter2"));
 }
 
@@ -229,44 +151,24 @@ fn variables_are_filled_in_and_the_token_stays_unseen() {
 fn a_proxy_stands_for_a_file() {
     let to = ["http://a:1".to_owned(), "b:2".to_owned()];
     let text = config::proxy_text(&to, "127.0.0.1:8080", Some("header:X-User"));
-    let plan = parse(&text)
-        .unwrap_or_else(|report| panic!("{report}"))
-        .plan;
+    let plan = parse(&text).unwrap_or_else(|report| panic!("{report}")).plan;
     let proxy = &plan.services["proxy"];
-    assert_eq!(
-        proxy.endpoints.iter().map(|e| &*e.url).collect::<Vec<_>>(),
-        ["http://a:1", "http://b:2"]
-    );
-    assert_eq!(
-        proxy.balance,
-        Balance::Hash(HashBy::Header("x-user".into()))
-    );
+    assert_eq!(proxy.endpoints.iter().map(|e| &*e.url).collect::<Vec<_>>(), ["http://a:1", "http://b:2"]);
+    assert_eq!(proxy.balance, Balance::Hash(HashBy::Header("x-user".into())));
     assert!(proxy.health.is_none() && proxy.outliers.is_some());
 
     let named = config::proxy_text(&to, "127.0.0.1:8080", Some("maglev"));
-    assert_eq!(
-        parse(&named).unwrap().plan.services["proxy"].balance,
-        Balance::Maglev
-    );
+    assert_eq!(parse(&named).unwrap().plan.services["proxy"].balance, Balance::Maglev);
     let unquotable = ["http://a\"]\n[x]\u{7f}\u{0}".to_owned()];
     let report = parse(&config::proxy_text(&unquotable, "127.0.0.1:8080", None)).unwrap_err();
-    assert!(
-        report.diagnostics[0]
-            .message
-            .contains("is not the name of a host"),
-        "{report}"
-    );
+    assert!(report.diagnostics[0].message.contains("is not the name of a host"), "{report}");
 }
 
 #[test]
 fn endpoints_are_read_from_a_file_of_their_own() {
-    let text =
-        r#"endpoints = ["http://a:1", { url = "http://[::1]:2", weight = 7, region = "us" }]"#;
+    let text = r#"endpoints = ["http://a:1", { url = "http://[::1]:2", weight = 7, region = "us" }]"#;
     let endpoints = config::endpoints_file(text, "shop.endpoints.toml").unwrap();
-    assert_eq!(
-        (&*endpoints[1].host, endpoints[1].port, endpoints[1].weight),
-        ("::1", 2, 7)
-    );
+    assert_eq!((&*endpoints[1].host, endpoints[1].port, endpoints[1].weight), ("::1", 2, 7));
     insta::assert_snapshot!(config::endpoints_file("endpoints = [\"http://a\", \"a:80\"]\nweight = 1\n", "e.toml").unwrap_err(), @r#"
     e.toml:1:26: error: `a:80` is not the URL of an endpoint
       |
@@ -290,12 +192,7 @@ fn endpoints_are_read_from_a_file_of_their_own() {
 fn a_file_that_cannot_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("nearside.toml");
-    let said = || {
-        config::load(&path)
-            .unwrap_err()
-            .to_string()
-            .replace(&*folder.path().to_string_lossy(), "")
-    };
+    let said = || config::load(&path).unwrap_err().to_string().replace(&*folder.path().to_string_lossy(), "");
     insta::assert_snapshot!(said(), @"/nearside.toml: error: can't be read: No such file or directory (os error 2)");
     std::fs::write(&path, b"# one\n# two \xff\n").unwrap();
     insta::assert_snapshot!(said(), @r"

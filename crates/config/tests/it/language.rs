@@ -30,12 +30,7 @@ fn every_table_is_closed_and_every_key_is_described() {
         assert_eq!(table["additionalProperties"], json!(false), "{path}");
         assert!(table["description"].is_string(), "{path}");
         for (key, value) in table["properties"].as_object().unwrap() {
-            assert!(
-                value["description"]
-                    .as_str()
-                    .is_some_and(|text| text.ends_with('.')),
-                "{path}: {key}"
-            );
+            assert!(value["description"].as_str().is_some_and(|text| text.ends_with('.')), "{path}: {key}");
         }
     }
 }
@@ -54,10 +49,7 @@ fn the_schema_says_what_a_key_is() {
     assert_eq!(limits["header_bytes"]["default"], json!("32KiB"));
     assert_eq!(schema["required"], json!(["listen", "route"]));
     let service = &schema["properties"]["service"]["additionalProperties"]["properties"];
-    assert_eq!(
-        service["retry"]["properties"]["on"]["default"],
-        json!(["connect", "502", "503", "504"])
-    );
+    assert_eq!(service["retry"]["properties"]["on"]["default"], json!(["connect", "502", "503", "504"]));
     assert!(schema["properties"]["route"]["items"]["properties"]["match"].is_object());
 }
 
@@ -67,15 +59,10 @@ fn every_default_can_be_written() {
     let schema = config::schema();
     let plain = parse(REST).unwrap().plan;
     for table in ["node", "admin", "limits", "telemetry"] {
-        for (key, value) in schema["properties"][table]["properties"]
-            .as_object()
-            .unwrap()
-        {
+        for (key, value) in schema["properties"][table]["properties"].as_object().unwrap() {
             if let Some(default) = value.get("default") {
                 let text = format!("[{table}]\n{key} = {default}\n{REST}");
-                let mut plan = parse(&text)
-                    .unwrap_or_else(|report| panic!("{report}"))
-                    .plan;
+                let mut plan = parse(&text).unwrap_or_else(|report| panic!("{report}")).plan;
                 // The lines of routes have moved.
                 plan.routes.clone_from(&plain.routes);
                 assert_eq!(plan, plain, "{text}");
@@ -86,9 +73,7 @@ fn every_default_can_be_written() {
     for (key, value) in service.as_object().unwrap() {
         if let Some(default) = value.get("default").filter(|_| key != "endpoints") {
             let text = REST.replace("\n[[route]]", &format!("{key} = {default}\n[[route]]"));
-            let plan = parse(&text)
-                .unwrap_or_else(|report| panic!("{report}"))
-                .plan;
+            let plan = parse(&text).unwrap_or_else(|report| panic!("{report}")).plan;
             assert_eq!(plan.services, plain.services, "{text}");
         }
     }

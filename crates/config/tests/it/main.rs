@@ -36,12 +36,7 @@ fn parse(text: &str) -> Result<Loaded, Report> {
 /// All that is said about a text: the mistakes, or the warnings.
 fn said(text: &str) -> String {
     match parse(text) {
-        Ok(loaded) => loaded
-            .warnings
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n"),
+        Ok(loaded) => loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         Err(report) => report.to_string(),
     }
 }

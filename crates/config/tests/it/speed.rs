@@ -34,11 +34,7 @@ fn ten_thousand_routes_and_a_thousand_services() {
     let took = start.elapsed();
     println!("{took:?}");
     assert_eq!(
-        (
-            loaded.plan.routes.len(),
-            loaded.plan.services.len(),
-            loaded.warnings.len()
-        ),
+        (loaded.plan.routes.len(), loaded.plan.services.len(), loaded.warnings.len()),
         (10_000, 1000, 0)
     );
     assert!(took < Duration::from_secs(10), "{took:?}");

@@ -148,10 +148,7 @@ fn json_escaped(out: &mut Vec<u8>, value: &[u8]) {
                 _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
-        chunk
-            .invalid()
-            .iter()
-            .for_each(|&byte| unicode_escaped(out, byte));
+        chunk.invalid().iter().for_each(|&byte| unicode_escaped(out, byte));
     }
 }
 
@@ -178,10 +175,7 @@ fn is_plain(byte: u8) -> bool {
 
 fn hex(out: &mut Vec<u8>, byte: u8) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.extend([
-        DIGITS[usize::from(byte >> 4)],
-        DIGITS[usize::from(byte & 15)],
-    ]);
+    out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
 }
 
 fn address(out: &mut Vec<u8>, peer: IpAddr) {
@@ -258,13 +252,7 @@ pub(super) mod tests {
             "\n"
         );
         assert_eq!(line(json, &RECORD), expected);
-        let cut_short = line(
-            json,
-            &Record {
-                aborted: true,
-                ..RECORD
-            },
-        );
+        let cut_short = line(json, &Record { aborted: true, ..RECORD });
         assert!(cut_short.ends_with(",\"aborted\":true}\n"));
     }
 
@@ -273,27 +261,15 @@ pub(super) mod tests {
         let request = r#""GET /a?b=c HTTP/1.1" 200 1024 1.002003"#;
         let expected = format!("192.0.2.7 - - [01/Jan/1970:00:00:00 +0000] {request}\n");
         assert_eq!(line(common, &RECORD), expected);
-        let record = Record {
-            target: b"/\"\\\r\n\x1b\xff",
-            ..RECORD
-        };
+        let record = Record { target: b"/\"\\\r\n\x1b\xff", ..RECORD };
         assert!(line(common, &record).contains(r"/\x22\x5c\x0d\x0a\x1b\xff HTTP/1.1"));
     }
 
     #[test]
     fn bytes_that_are_not_text_are_shown_by_number() {
         let agent = b"\xffz\xc3\xa9\xc2\x9b\x00\"\\\x7f";
-        let shown = line(
-            json,
-            &Record {
-                user_agent: Some(agent),
-                ..RECORD
-            },
-        );
-        assert!(
-            shown.contains(r#""\u00ffzé\u009b\u0000\"\\\u007f""#),
-            "{shown}"
-        );
+        let shown = line(json, &Record { user_agent: Some(agent), ..RECORD });
+        assert!(shown.contains(r#""\u00ffzé\u009b\u0000\"\\\u007f""#), "{shown}");
     }
 
     #[test]

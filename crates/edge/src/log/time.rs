@@ -8,9 +8,8 @@ const DAY: u64 = 24 * 60 * 60;
 /// The last second of the year 9999: later times, and such before 1970, are shown as the nearest
 /// that has four digits.
 const LAST: u64 = 253_402_300_799;
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// A time with the date that it is.
 #[derive(Debug)]
@@ -23,12 +22,7 @@ pub(super) struct Clock {
 
 impl Default for Clock {
     fn default() -> Clock {
-        let mut clock = Clock {
-            second: 0,
-            millis: 0,
-            rfc3339: String::new(),
-            common: String::new(),
-        };
+        let mut clock = Clock { second: 0, millis: 0, rfc3339: String::new(), common: String::new() };
         clock.set(0);
         clock
     }
@@ -106,10 +100,7 @@ mod tests {
     use super::*;
 
     fn shown(second: u64) -> String {
-        Clock::default()
-            .at(UNIX_EPOCH + Duration::from_secs(second))
-            .rfc3339()
-            .to_owned()
+        Clock::default().at(UNIX_EPOCH + Duration::from_secs(second)).rfc3339().to_owned()
     }
 
     #[test]
@@ -144,14 +135,8 @@ mod tests {
         let at = UNIX_EPOCH + Duration::from_millis(1_767_323_045_678);
         assert_eq!(clock.at(at).common(), "02/Jan/2026:03:04:05 +0000");
         assert_eq!(clock.millis(), 678);
-        assert_eq!(
-            clock.at(at + Duration::from_millis(400)).rfc3339(),
-            "2026-01-02T03:04:06"
-        );
+        assert_eq!(clock.at(at + Duration::from_millis(400)).rfc3339(), "2026-01-02T03:04:06");
         assert_eq!(clock.millis(), 78);
-        assert_eq!(
-            clock.at(UNIX_EPOCH - Duration::from_secs(9)).rfc3339(),
-            "1970-01-01T00:00:00"
-        );
+        assert_eq!(clock.at(UNIX_EPOCH - Duration::from_secs(9)).rfc3339(), "1970-01-01T00:00:00");
     }
 }

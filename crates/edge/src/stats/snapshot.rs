@@ -73,8 +73,7 @@ pub struct Histogram {
 impl Snapshot {
     /// Client connections that are open.
     pub fn connections(&self) -> u64 {
-        self.connections_opened
-            .saturating_sub(self.connections_closed)
+        self.connections_opened.saturating_sub(self.connections_closed)
     }
 
     /// Requests that have ended.
@@ -138,10 +137,7 @@ impl Histogram {
         for (count, before) in counts.iter_mut().zip(&earlier.counts) {
             *count = count.saturating_sub(*before);
         }
-        Histogram {
-            counts,
-            nanos: self.nanos.wrapping_sub(earlier.nanos),
-        }
+        Histogram { counts, nanos: self.nanos.wrapping_sub(earlier.nanos) }
     }
 
     /// The time that a share `q` (0 to 1) of all did not exceed, as if times were spread evenly in

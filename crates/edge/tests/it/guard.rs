@@ -32,10 +32,7 @@ fn a_lower_limit_after_a_reload_holds_for_new_connections_only() {
     let first = guard.enter(ip("192.0.2.1"), &limits(10, 10)).unwrap();
     let second = guard.enter(ip("192.0.2.1"), &limits(10, 10)).unwrap();
     let lower = limits(10, 1);
-    assert_eq!(
-        guard.enter(ip("192.0.2.1"), &lower).unwrap_err(),
-        Refused::PerClient
-    );
+    assert_eq!(guard.enter(ip("192.0.2.1"), &lower).unwrap_err(), Refused::PerClient);
     drop((first, second));
     assert!(guard.enter(ip("192.0.2.1"), &lower).is_ok());
 }

@@ -12,11 +12,7 @@ use edge::log::{AccessLog, Record};
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn open(path: &Path) -> AccessLog {
-    AccessLog::open(&Plan {
-        path: Some(path.to_owned()),
-        format: LogFormat::Json,
-    })
-    .unwrap()
+    AccessLog::open(&Plan { path: Some(path.to_owned()), format: LogFormat::Json }).unwrap()
 }
 
 fn record(target: &str) -> Record<'_> {
@@ -69,9 +65,7 @@ fn every_line_is_written_whole_by_the_time_it_is_closed() {
     let mut next = [0; 3];
     for line in fs::read_to_string(&path).unwrap().lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        let (thread, number) = line["target"].as_str().unwrap()[1..]
-            .split_once('/')
-            .unwrap();
+        let (thread, number) = line["target"].as_str().unwrap()[1..].split_once('/').unwrap();
         let expected = &mut next[thread.parse::<usize>().unwrap()];
         assert_eq!(number.parse(), Ok(*expected));
         *expected += 1;
@@ -82,15 +76,11 @@ fn every_line_is_written_whole_by_the_time_it_is_closed() {
 #[test]
 fn a_flushed_line_is_soon_there_and_a_moved_file_is_opened_anew() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, moved) = (
-        folder.path().join("access.log"),
-        folder.path().join("access.log.1"),
-    );
+    let (path, moved) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
     fs::write(&path, "before\n").unwrap();
     let log = open(&path);
     let mut sender = log.sender();
-    let holds =
-        |path: &Path, text: &str| fs::read_to_string(path).is_ok_and(|all| all.contains(text));
+    let holds = |path: &Path, text: &str| fs::read_to_string(path).is_ok_and(|all| all.contains(text));
 
     sender.write(&record("/one"));
     sender.flush();
@@ -133,11 +123,5 @@ fn lines_that_can_not_be_written_are_counted() {
 fn a_file_that_can_not_be_opened_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = Some(folder.path().to_owned());
-    assert!(
-        AccessLog::open(&Plan {
-            path,
-            format: LogFormat::Common
-        })
-        .is_err()
-    );
+    assert!(AccessLog::open(&Plan { path, format: LogFormat::Common }).is_err());
 }

@@ -1,9 +1,6 @@
 //! The parts of `edge` from outside: what they promise, each against a plain model of it.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "what a test's helper can't get, the test can't do without"
-)]
+#![allow(clippy::unwrap_used, reason = "what a test's helper can't get, the test can't do without")]
 
 mod guard;
 mod log;

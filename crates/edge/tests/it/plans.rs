@@ -23,16 +23,8 @@ pub fn limits(connections: u32, connections_per_client: u32) -> Limits {
 
 pub fn plan(routes: Vec<Route>) -> Plan {
     Plan {
-        node: Node {
-            name: "n".into(),
-            region: "local".into(),
-            data: "data".into(),
-            threads: 1,
-        },
-        admin: Admin {
-            listen: ([127, 0, 0, 1], 0).into(),
-            token: None,
-        },
+        node: Node { name: "n".into(), region: "local".into(), data: "data".into(), threads: 1 },
+        admin: Admin { listen: ([127, 0, 0, 1], 0).into(), token: None },
         listeners: Vec::new(),
         limits: limits(20_000, 512),
         services: BTreeMap::new(),
@@ -61,11 +53,7 @@ pub fn route(host: &str, path: &str) -> Route {
         path: path_match,
         methods: Vec::new(),
         headers_match: Vec::new(),
-        action: Action::Respond(Respond {
-            status: 200,
-            body: "".into(),
-            content_type: "".into(),
-        }),
+        action: Action::Respond(Respond { status: 200, body: "".into(), content_type: "".into() }),
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
         line: 1,

@@ -11,27 +11,16 @@ use proptest::prelude::*;
 use crate::plans::{plan, route};
 
 fn get<'a>(host: &'a str, path: &'a str) -> Ask<'a> {
-    Ask {
-        host: host.as_bytes(),
-        path: path.as_bytes(),
-        method: b"GET",
-        header: &|_| None,
-    }
+    Ask { host: host.as_bytes(), path: path.as_bytes(), method: b"GET", header: &|_| None }
 }
 
 fn with_methods(route: Route, methods: &[&str]) -> Route {
-    Route {
-        methods: methods.iter().map(|&method| method.into()).collect(),
-        ..route
-    }
+    Route { methods: methods.iter().map(|&method| method.into()).collect(), ..route }
 }
 
 fn with_header(mut route: Route, name: &str, value: Option<&str>) -> Route {
     let value = value.map(Arc::from);
-    route.headers_match.push(HeaderMatch {
-        name: name.into(),
-        value,
-    });
+    route.headers_match.push(HeaderMatch { name: name.into(), value });
     route
 }
 
@@ -62,11 +51,7 @@ fn the_most_specific_host_and_path_win() {
         ("", "*", 0),
     ];
     for (host, path, expected) in cases {
-        assert_eq!(
-            router.find(&get(host, path)),
-            Found::Route(expected),
-            "{host}{path}"
-        );
+        assert_eq!(router.find(&get(host, path)), Found::Route(expected), "{host}{path}");
     }
 }
 
@@ -76,29 +61,13 @@ fn more_conditions_win_and_then_the_first() {
         route("", "/a"),
         route("", "/a"),
         with_methods(route("", "/a"), &["GET"]),
-        with_header(
-            with_methods(route("", "/a"), &["GET"]),
-            "x-user",
-            Some("me"),
-        ),
+        with_header(with_methods(route("", "/a"), &["GET"]), "x-user", Some("me")),
     ];
     let router = Router::new(&plan(table));
     let me = |name: &str| (name == "x-user").then_some(b"me".as_slice());
-    assert_eq!(
-        router.find(&Ask {
-            header: &me,
-            ..get("h", "/a")
-        }),
-        Found::Route(3)
-    );
+    assert_eq!(router.find(&Ask { header: &me, ..get("h", "/a") }), Found::Route(3));
     assert_eq!(router.find(&get("h", "/a")), Found::Route(2));
-    assert_eq!(
-        router.find(&Ask {
-            method: b"PUT",
-            ..get("h", "/a")
-        }),
-        Found::Route(0)
-    );
+    assert_eq!(router.find(&Ask { method: b"PUT", ..get("h", "/a") }), Found::Route(0));
 }
 
 #[test]
@@ -111,13 +80,7 @@ fn a_less_specific_route_is_tried_when_conditions_fail() {
     let router = Router::new(&plan(table));
     assert_eq!(router.find(&get("h", "/a/b")), Found::Route(2));
     let anybody = |_: &str| Some(b"".as_slice());
-    assert_eq!(
-        router.find(&Ask {
-            header: &anybody,
-            ..get("h", "/a/b")
-        }),
-        Found::Route(1)
-    );
+    assert_eq!(router.find(&Ask { header: &anybody, ..get("h", "/a/b") }), Found::Route(1));
 }
 
 #[test]
@@ -131,10 +94,7 @@ fn another_method_is_told_from_no_route() {
     let methods = ["DELETE", "PATCH", "PUT"].map(Arc::from).to_vec();
     assert_eq!(router.find(&get("h", "/a")), Found::OtherMethods(methods));
     assert_eq!(router.find(&get("h", "/b")), Found::None);
-    assert_eq!(
-        Router::new(&plan(Vec::new())).find(&get("h", "/")),
-        Found::None
-    );
+    assert_eq!(Router::new(&plan(Vec::new())).find(&get("h", "/")), Found::None);
 }
 
 #[test]
@@ -182,21 +142,16 @@ fn model_fits(route: &Route, host: &str, path: &str) -> bool {
         && match &route.path {
             PathMatch::Any => true,
             PathMatch::Exact(exact) => **exact == *path,
-            PathMatch::Prefix(prefix) => {
-                path.starts_with(&**prefix) || **prefix == format!("{path}/")
-            }
+            PathMatch::Prefix(prefix) => path.starts_with(&**prefix) || **prefix == format!("{path}/"),
         }
 }
 
 fn model_headers_fit(route: &Route, header: Option<&str>) -> bool {
-    route
-        .headers_match
-        .iter()
-        .all(|wanted| match (&wanted.value, header) {
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some(value), Some(sent)) => **value == *sent,
-        })
+    route.headers_match.iter().all(|wanted| match (&wanted.value, header) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(value), Some(sent)) => **value == *sent,
+    })
 }
 
 fn model_rank(index: usize, route: &Route) -> impl Ord + use<> {
@@ -227,15 +182,8 @@ fn model_find(plan: &Plan, host: &str, path: &str, method: &str, header: Option<
     if let Some((index, _)) = best.max_by_key(|(index, route)| model_rank(*index, route)) {
         return Found::Route(*index);
     }
-    let methods: BTreeSet<_> = there
-        .iter()
-        .flat_map(|(_, route)| route.methods.clone())
-        .collect();
-    if methods.is_empty() {
-        Found::None
-    } else {
-        Found::OtherMethods(methods.into_iter().collect())
-    }
+    let methods: BTreeSet<_> = there.iter().flat_map(|(_, route)| route.methods.clone()).collect();
+    if methods.is_empty() { Found::None } else { Found::OtherMethods(methods.into_iter().collect()) }
 }
 
 fn hosts() -> impl Strategy<Value = String> {

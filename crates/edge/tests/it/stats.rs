@@ -18,11 +18,7 @@ const SAMPLE: Sample = Sample {
 };
 
 fn counted(service: Option<&str>, status: u16, count: u64) -> StatusCount {
-    StatusCount {
-        service: service.map(str::to_owned),
-        status,
-        count,
-    }
+    StatusCount { service: service.map(str::to_owned), status, count }
 }
 
 #[test]
@@ -40,50 +36,23 @@ fn what_goes_in_comes_out() {
     };
     shard.request(&forwarded);
     shard.request(&forwarded);
-    shard.request(&Sample {
-        status: 502,
-        ..forwarded
-    });
-    shard.request(&Sample {
-        status: 405,
-        route,
-        ..SAMPLE
-    });
-    shard.request(&Sample {
-        status: 404,
-        ..SAMPLE
-    });
+    shard.request(&Sample { status: 502, ..forwarded });
+    shard.request(&Sample { status: 405, route, ..SAMPLE });
+    shard.request(&Sample { status: 404, ..SAMPLE });
     shard.retry(shop);
     shard.hedge(shop);
     shard.hedge(shop);
 
     let snapshot = stats.snapshot();
     assert_eq!(snapshot.requests(), 5);
-    let [unrouted, all] = snapshot.routes.as_slice() else {
-        panic!("{snapshot:?}")
-    };
-    assert_eq!(
-        (unrouted.route.as_deref(), all.route.as_deref()),
-        (None, Some("*/*"))
-    );
+    let [unrouted, all] = snapshot.routes.as_slice() else { panic!("{snapshot:?}") };
+    assert_eq!((unrouted.route.as_deref(), all.route.as_deref()), (None, Some("*/*")));
     assert_eq!(unrouted.statuses, [counted(None, 404, 1)]);
-    let expected = [
-        counted(None, 405, 1),
-        counted(Some("shop"), 200, 2),
-        counted(Some("shop"), 502, 1),
-    ];
+    let expected = [counted(None, 405, 1), counted(Some("shop"), 200, 2), counted(Some("shop"), 502, 1)];
     assert_eq!(all.statuses, expected);
-    assert_eq!(
-        (all.bytes_in, all.bytes_out, all.seconds.nanos),
-        (9, 15, 4_000_000)
-    );
-    let [service] = snapshot.services.as_slice() else {
-        panic!("{snapshot:?}")
-    };
-    assert_eq!(
-        (service.retries, service.hedges, service.seconds.count()),
-        (1, 2, 3)
-    );
+    assert_eq!((all.bytes_in, all.bytes_out, all.seconds.nanos), (9, 15, 4_000_000));
+    let [service] = snapshot.services.as_slice() else { panic!("{snapshot:?}") };
+    assert_eq!((service.retries, service.hedges, service.seconds.count()), (1, 2, 3));
 }
 
 #[test]
@@ -107,17 +76,11 @@ fn what_is_not_a_request_is_counted_too() {
 fn names_keep_their_counts() {
     let stats = Stats::new(2);
     let first = stats.route_id("a/*");
-    stats.shard(0).request(&Sample {
-        route: Some(first),
-        ..SAMPLE
-    });
+    stats.shard(0).request(&Sample { route: Some(first), ..SAMPLE });
     stats.route_id("b/*");
     let again = stats.route_id("a/*");
     assert_eq!(first, again);
-    stats.shard(1).request(&Sample {
-        route: Some(again),
-        ..SAMPLE
-    });
+    stats.shard(1).request(&Sample { route: Some(again), ..SAMPLE });
     let snapshot = stats.snapshot();
     assert_eq!(snapshot.routes.len(), 1, "b was never asked for");
     assert_eq!(snapshot.routes[0].statuses, [counted(None, 200, 2)]);
@@ -126,24 +89,16 @@ fn names_keep_their_counts() {
 #[test]
 fn names_without_end_are_counted_together() {
     let stats = Stats::new(1);
-    let ids: Vec<_> = (0..MAX_NAMES + 10)
-        .map(|n| stats.route_id(&n.to_string()))
-        .collect();
+    let ids: Vec<_> = (0..MAX_NAMES + 10).map(|n| stats.route_id(&n.to_string())).collect();
     let shard = stats.shard(0);
     for &id in &ids {
-        shard.request(&Sample {
-            route: Some(id),
-            ..SAMPLE
-        });
+        shard.request(&Sample { route: Some(id), ..SAMPLE });
     }
     assert_eq!(stats.route_id("5"), ids[5]);
     let snapshot = stats.snapshot();
     assert_eq!(snapshot.routes.len(), MAX_NAMES);
     let last = snapshot.routes.last().unwrap();
-    assert_eq!(
-        (last.route.as_deref(), last.seconds.count()),
-        (Some(OTHER), 11)
-    );
+    assert_eq!((last.route.as_deref(), last.seconds.count()), (Some(OTHER), 11));
     assert_eq!(snapshot.requests(), MAX_NAMES as u64 + 10);
 }
 
@@ -154,14 +109,8 @@ fn statuses_without_end_are_counted_together() {
         stats.shard(0).request(&Sample { status, ..SAMPLE });
     }
     let statuses = &stats.snapshot().routes[0].statuses;
-    assert_eq!(
-        statuses.iter().map(|counted| counted.count).sum::<u64>(),
-        900
-    );
-    assert_eq!(
-        (statuses.len(), statuses[0].status, statuses[0].count),
-        (121, 0, 780)
-    );
+    assert_eq!(statuses.iter().map(|counted| counted.count).sum::<u64>(), 900);
+    assert_eq!((statuses.len(), statuses[0].status, statuses[0].count), (121, 0, 780));
 }
 
 #[test]
@@ -177,12 +126,7 @@ fn each_thread_counts_and_another_reads() {
                 for request in 0..REQUESTS {
                     let route = Some(stats.route_id(&format!("/{}", request % 300)));
                     let service = Some(services[(request % 2) as usize]);
-                    shard.request(&Sample {
-                        route,
-                        service,
-                        upstream_nanos: Some(1),
-                        ..SAMPLE
-                    });
+                    shard.request(&Sample { route, service, upstream_nanos: Some(1), ..SAMPLE });
                 }
             })
         });
@@ -203,15 +147,8 @@ fn each_thread_counts_and_another_reads() {
     let snapshot = stats.snapshot();
     assert_eq!(snapshot.requests(), 2 * REQUESTS);
     let by_status = snapshot.routes.iter().flat_map(|route| &route.statuses);
-    assert_eq!(
-        by_status.map(|counted| counted.count).sum::<u64>(),
-        2 * REQUESTS
-    );
-    let by_service: Vec<_> = snapshot
-        .services
-        .iter()
-        .map(|s| s.seconds.count())
-        .collect();
+    assert_eq!(by_status.map(|counted| counted.count).sum::<u64>(), 2 * REQUESTS);
+    let by_service: Vec<_> = snapshot.services.iter().map(|s| s.seconds.count()).collect();
     assert_eq!(by_service, [REQUESTS, REQUESTS]);
 }
 
@@ -224,17 +161,8 @@ fn a_quantile_is_in_its_bucket() {
     assert_eq!(histogram.quantile(1.0), Some(Duration::from_millis(1)));
     histogram.counts[Histogram::BUCKETS - 1] = 100;
     assert_eq!(histogram.quantile(0.99), Some(Duration::from_secs(60)));
-    let later = Histogram {
-        nanos: histogram.nanos + 5,
-        ..histogram
-    };
-    assert_eq!(
-        later.since(&histogram),
-        Histogram {
-            nanos: 5,
-            ..Histogram::default()
-        }
-    );
+    let later = Histogram { nanos: histogram.nanos + 5, ..histogram };
+    assert_eq!(later.since(&histogram), Histogram { nanos: 5, ..Histogram::default() });
 }
 
 proptest! {

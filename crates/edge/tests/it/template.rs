@@ -7,76 +7,25 @@ use proptest::prelude::*;
 fn filled(to: &str, path: &str, query: &str) -> Option<String> {
     let old = PathMatch::Prefix("/old/".into());
     let rest = rest(&old, path.as_bytes());
-    let (host, path, query) = (
-        b"shop.example.com".as_slice(),
-        path.as_bytes(),
-        query.as_bytes(),
-    );
-    fill(
-        to,
-        &Values {
-            host,
-            path,
-            query,
-            rest,
-        },
-    )
+    let (host, path, query) = (b"shop.example.com".as_slice(), path.as_bytes(), query.as_bytes());
+    fill(to, &Values { host, path, query, rest })
 }
 
 #[test]
 fn placeholders_are_filled_in() {
     let cases = [
-        (
-            "https://new.example.com/new/{rest}",
-            "/old/a/b",
-            "",
-            "https://new.example.com/new/a/b",
-        ),
-        (
-            "https://new.example.com/new/{rest}",
-            "/old",
-            "",
-            "https://new.example.com/new/",
-        ),
-        (
-            "https://{host}{path}?{query}",
-            "/old/a",
-            "b=c",
-            "https://shop.example.com/old/a?b=c",
-        ),
-        (
-            "https://{host}{path}?{query}",
-            "/old/a",
-            "",
-            "https://shop.example.com/old/a",
-        ),
-        (
-            "https://{host}:8443/x",
-            "/old/a",
-            "",
-            "https://shop.example.com:8443/x",
-        ),
-        (
-            "/{host}/{rest}/{rest}#top",
-            "/old/a%20b",
-            "",
-            "/shop.example.com/a%20b/a%20b#top",
-        ),
-        (
-            "/new?from={path}&{query}",
-            "/old/a",
-            "b=c?d",
-            "/new?from=/old/a&b=c?d",
-        ),
+        ("https://new.example.com/new/{rest}", "/old/a/b", "", "https://new.example.com/new/a/b"),
+        ("https://new.example.com/new/{rest}", "/old", "", "https://new.example.com/new/"),
+        ("https://{host}{path}?{query}", "/old/a", "b=c", "https://shop.example.com/old/a?b=c"),
+        ("https://{host}{path}?{query}", "/old/a", "", "https://shop.example.com/old/a"),
+        ("https://{host}:8443/x", "/old/a", "", "https://shop.example.com:8443/x"),
+        ("/{host}/{rest}/{rest}#top", "/old/a%20b", "", "/shop.example.com/a%20b/a%20b#top"),
+        ("/new?from={path}&{query}", "/old/a", "b=c?d", "/new?from=/old/a&b=c?d"),
         ("/{other}/{", "/old/a", "", "/%7Bother%7D/%7B"),
         ("new", "/old/a", "", "/new"),
     ];
     for (to, path, query, expected) in cases {
-        assert_eq!(
-            filled(to, path, query).as_deref(),
-            Some(expected),
-            "{to} for {path}?{query}"
-        );
+        assert_eq!(filled(to, path, query).as_deref(), Some(expected), "{to} for {path}?{query}");
     }
 }
 
@@ -85,71 +34,31 @@ fn a_client_can_not_name_the_authority() {
     let cases = [
         ("/{rest}", "/old//evil.example", "/evil.example"),
         ("{path}", "//evil.example", "/evil.example"),
-        (
-            "{rest}",
-            "/old/https://evil.example",
-            "/https://evil.example",
-        ),
+        ("{rest}", "/old/https://evil.example", "/https://evil.example"),
         ("/{rest}", "/old/\\evil.example", "/%5Cevil.example"),
         ("/\\{rest}", "/old/evil.example", "/%5Cevil.example"),
         ("/{rest}", "/old/\t/evil.example", "/%09/evil.example"),
-        (
-            "https://a.example{rest}",
-            "/old/.evil.example",
-            "https://a.example/.evil.example",
-        ),
-        (
-            "https://a.example{rest}",
-            "/old/@evil.example",
-            "https://a.example/@evil.example",
-        ),
+        ("https://a.example{rest}", "/old/.evil.example", "https://a.example/.evil.example"),
+        ("https://a.example{rest}", "/old/@evil.example", "https://a.example/@evil.example"),
         ("https://a.example{path}", "*", "https://a.example/*"),
-        (
-            "/{rest}",
-            "/old/a\r\nSet-Cookie: b",
-            "/a%0D%0ASet-Cookie:%20b",
-        ),
+        ("/{rest}", "/old/a\r\nSet-Cookie: b", "/a%0D%0ASet-Cookie:%20b"),
     ];
     for (to, path, expected) in cases {
-        assert_eq!(
-            filled(to, path, "").as_deref(),
-            Some(expected),
-            "{to} for {path}"
-        );
+        assert_eq!(filled(to, path, "").as_deref(), Some(expected), "{to} for {path}");
     }
-    for to in [
-        "https://{rest}",
-        "//{path}",
-        "https:///{rest}",
-        "https://?{query}",
-        "https://",
-    ] {
-        assert_eq!(
-            filled(to, "/old/evil.example", "evil.example"),
-            None,
-            "{to}"
-        );
+    for to in ["https://{rest}", "//{path}", "https:///{rest}", "https://?{query}", "https://"] {
+        assert_eq!(filled(to, "/old/evil.example", "evil.example"), None, "{to}");
     }
 }
 
 #[test]
 fn only_a_plain_host_is_filled_in() {
     let to = |host: &str| {
-        let values = Values {
-            host: host.as_bytes(),
-            path: b"/a",
-            query: b"",
-            rest: b"a",
-        };
+        let values = Values { host: host.as_bytes(), path: b"/a", query: b"", rest: b"a" };
         fill("https://{host}/{rest}", &values)
     };
-    assert_eq!(
-        to("[2001:db8::1]").as_deref(),
-        Some("https://[2001:db8::1]/a")
-    );
-    for host in [
-        "", "a@b", "a/b", "a:80", "[::1", "[x]", "a b", "a\\b", "a?b", "a\r\nb", "ä", "[]",
-    ] {
+    assert_eq!(to("[2001:db8::1]").as_deref(), Some("https://[2001:db8::1]/a"));
+    for host in ["", "a@b", "a/b", "a:80", "[::1", "[x]", "a b", "a\\b", "a?b", "a\r\nb", "ä", "[]"] {
         assert_eq!(to(host), None, "{host}");
     }
 }
@@ -166,26 +75,17 @@ fn the_rest_of_a_path() {
 
 /// The host that a browser would go to from a page of `here`, read as forgivingly as browsers read.
 fn browser_goes_to(location: &str) -> String {
-    let text: String = location
-        .chars()
-        .filter(|c| !"\t\r\n".contains(*c))
-        .collect();
+    let text: String = location.chars().filter(|c| !"\t\r\n".contains(*c)).collect();
     let text = text.trim_matches(|c: char| c <= ' ').replace('\\', "/");
     let after = match text.split_once(':') {
         Some((scheme, after)) if scheme.eq_ignore_ascii_case("https") => after,
-        Some((scheme, _))
-            if !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphabetic()) =>
-        {
+        Some((scheme, _)) if !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphabetic()) => {
             return format!("scheme {scheme}");
         }
         _ if text.starts_with("//") => text.as_str(),
         _ => return "here".to_owned(),
     };
-    let authority = after
-        .trim_start_matches('/')
-        .split(['/', '?', '#'])
-        .next()
-        .unwrap_or_default();
+    let authority = after.trim_start_matches('/').split(['/', '?', '#']).next().unwrap_or_default();
     authority.rsplit('@').next().unwrap_or_default().to_owned()
 }
 

@@ -29,30 +29,22 @@ impl Draws {
         // Of each slot's size `sum`, how much its own candidate fills, or overfills.
         let mut fill: Vec<u64> = weights.iter().map(|&w| u64::from(w) * n).collect();
         let mut slots: Vec<Slot> = (0..n as u32).map(|i| Slot { cut: 0, other: i }).collect();
-        let (mut less, mut more): (Vec<usize>, Vec<usize>) =
-            (0..weights.len()).partition(|&i| fill[i] < sum);
+        let (mut less, mut more): (Vec<usize>, Vec<usize>) = (0..weights.len()).partition(|&i| fill[i] < sum);
         while let (Some(small), Some(&large)) = (less.pop(), more.last()) {
             let cut = (u128::from(fill[small]) << 32) / u128::from(sum);
-            slots[small] = Slot {
-                cut: cut as u32,
-                other: large as u32,
-            };
+            slots[small] = Slot { cut: cut as u32, other: large as u32 };
             fill[large] -= sum - fill[small];
             if fill[large] < sum {
                 more.pop();
                 less.push(large);
             }
         }
-        Self {
-            slots: slots.into(),
-        }
+        Self { slots: slots.into() }
     }
 
     /// A candidate that `fits`, or None if none of a few draws gave one.
     pub(super) fn one(&self, random: u64, fits: impl Fn(usize) -> bool) -> Option<usize> {
-        (0..DRAWS_MAX)
-            .map(|k| self.draw(nth(random, k)))
-            .find(|&i| fits(i))
+        (0..DRAWS_MAX).map(|k| self.draw(nth(random, k))).find(|&i| fits(i))
     }
 
     /// Two candidates that `fit`; they differ unless few draws gave no second one.
@@ -65,11 +57,7 @@ impl Draws {
     fn draw(&self, random: u64) -> usize {
         let i = (((random >> 32) * self.slots.len() as u64) >> 32) as usize;
         let slot = self.slots[i];
-        if (random as u32) < slot.cut {
-            i
-        } else {
-            slot.other as usize
-        }
+        if (random as u32) < slot.cut { i } else { slot.other as usize }
     }
 }
 

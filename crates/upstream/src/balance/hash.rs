@@ -42,9 +42,7 @@ pub(super) fn reduce(x: u64, n: usize) -> usize {
 /// Takes one word in; one to one in `word` for a given state, so that nothing is lost on the way.
 fn fold(state: u64, word: [u8; 8]) -> u64 {
     let x = (state ^ u64::from_le_bytes(word)).wrapping_mul(GOLDEN);
-    (x ^ (x >> 32))
-        .rotate_left(23)
-        .wrapping_mul(0xd6e8_feb8_6659_fd93)
+    (x ^ (x >> 32)).rotate_left(23).wrapping_mul(0xd6e8_feb8_6659_fd93)
 }
 
 #[cfg(test)]
@@ -71,10 +69,7 @@ mod tests {
             let mut other = text;
             other[bit / 8] ^= 1 << (bit % 8);
             let changed = (hash(&text) ^ hash(&other)).count_ones();
-            assert!(
-                (14..=50).contains(&changed),
-                "bit {bit} changed {changed} bits"
-            );
+            assert!((14..=50).contains(&changed), "bit {bit} changed {changed} bits");
         }
     }
 }

@@ -48,16 +48,13 @@ impl Load {
     #[must_use]
     pub fn latency(&self, now: u64) -> Option<u64> {
         let (value, at) = unpack(self.latency.load(Relaxed))?;
-        KEPT.get(age(tick(now), at))
-            .map(|kept| (value * kept) as u64)
+        KEPT.get(age(tick(now), at)).map(|kept| (value * kept) as u64)
     }
 
     /// Counts a request that ended, however it ended.
     pub fn end(&self) {
         // An end too many must not make the endpoint look busy for ever.
-        let _ = self
-            .in_flight
-            .fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
+        let _ = self.in_flight.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1));
     }
 
     /// Takes in that an answer came after `latency_ns`. `now` is in ns since the process started.
@@ -108,10 +105,7 @@ mod tests {
 
     fn near(load: &Load, now: u64, expected: u64) {
         let latency = load.latency(now).unwrap();
-        assert!(
-            latency.abs_diff(expected) <= expected / 50,
-            "{latency} is not about {expected}"
-        );
+        assert!(latency.abs_diff(expected) <= expected / 50, "{latency} is not about {expected}");
     }
 
     #[test]

@@ -27,11 +27,7 @@ impl Maglev {
     /// `candidates` must not be empty.
     pub(super) fn new(candidates: &[Candidate]) -> Self {
         let enough = |size: &&usize| **size >= PLACES * candidates.len();
-        let size = SIZES
-            .iter()
-            .find(enough)
-            .copied()
-            .unwrap_or(SIZES[SIZES.len() - 1]);
+        let size = SIZES.iter().find(enough).copied().unwrap_or(SIZES[SIZES.len() - 1]);
         // In the order of keys, which is the same on all nodes.
         let mut order: Vec<usize> = (0..candidates.len()).collect();
         order.sort_unstable_by_key(|&i| candidates[i].key);
@@ -41,12 +37,7 @@ impl Maglev {
 
         // Where each looks next, and its step.
         let mut looks: Vec<(usize, usize)> = (0..order.len() as u32)
-            .map(|i| {
-                (
-                    reduce(nth(key(i), 1), size),
-                    1 + reduce(nth(key(i), 2), size - 1),
-                )
-            })
+            .map(|i| (reduce(nth(key(i), 1), size), 1 + reduce(nth(key(i), 2), size - 1)))
             .collect();
         const FREE: u32 = u32::MAX;
         let mut table = vec![FREE; size];
@@ -58,16 +49,12 @@ impl Maglev {
             }
             table[*at] = order[turn as usize] as u32;
         }
-        Self {
-            table: table.into(),
-        }
+        Self { table: table.into() }
     }
 
     /// The owner of `hash`, then those that it goes to instead.
     pub(super) fn walk(&self, hash: u64) -> impl Iterator<Item = usize> {
         let further = (1..LOOKS_MAX).map(move |k| nth(hash, k));
-        std::iter::once(hash)
-            .chain(further)
-            .map(|hash| self.table[reduce(hash, self.table.len())] as usize)
+        std::iter::once(hash).chain(further).map(|hash| self.table[reduce(hash, self.table.len())] as usize)
     }
 }

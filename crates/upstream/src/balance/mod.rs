@@ -76,11 +76,7 @@ impl Tried {
     pub fn insert(&mut self, key: u64) {
         self.keys[self.len % Self::MAX] = key;
         // Between one and two rounds it knows both that it is full and where it stands.
-        self.len = if self.len + 1 < 2 * Self::MAX {
-            self.len + 1
-        } else {
-            Self::MAX
-        };
+        self.len = if self.len + 1 < 2 * Self::MAX { self.len + 1 } else { Self::MAX };
     }
 
     /// Whether the key was added (and not forgotten).
@@ -136,16 +132,8 @@ impl Picker {
             candidate.weight = candidate.weight.clamp(1, WEIGHT_MAX);
         }
         let way = (!candidates.is_empty()).then(|| Way::new(how, &candidates, seed));
-        let places = candidates
-            .iter()
-            .enumerate()
-            .map(|(i, c)| (c.key, i))
-            .collect();
-        Self {
-            candidates: candidates.into(),
-            places,
-            way,
-        }
+        let places = candidates.iter().enumerate().map(|(i, c)| (c.key, i)).collect();
+        Self { candidates: candidates.into(), places, way }
     }
 
     /// Chooses a candidate and counts one request in flight there; None only without candidates.
@@ -154,15 +142,7 @@ impl Picker {
     /// since the process started. Candidates in `tried` are avoided while others are left.
     pub fn pick(&self, hash: u64, random: u64, now: u64, tried: &Tried) -> Option<usize> {
         let way = self.way.as_ref()?;
-        let chosen = self.choose(
-            way,
-            Ask {
-                hash,
-                random,
-                now,
-                tried,
-            },
-        );
+        let chosen = self.choose(way, Ask { hash, random, now, tried });
         self.begin(chosen);
         // What ended through another Picker went unheard, so now and then another load is looked at.
         if random.is_multiple_of(SWEEP) {
@@ -241,23 +221,14 @@ impl Picker {
             Way::Hash(ring, tally) => {
                 let has_room = |&i: &usize| fits(i) && tally.has_room(&self.candidates[i]);
                 let near = ring.walk(ask.hash).find(has_room);
-                (
-                    near.or_else(|| self.from(ask.hash).find(has_room)),
-                    ask.hash,
-                )
+                (near.or_else(|| self.from(ask.hash).find(has_room)), ask.hash)
             }
             Way::Maglev(table) => (table.walk(ask.hash).find(|&i| fits(i)), ask.hash),
         };
         match chosen.or_else(|| self.from(start).find(|&i| fits(i))) {
             Some(i) => i,
             None if ask.tried.is_empty() => reduce(start, self.len()),
-            None => self.choose(
-                way,
-                Ask {
-                    tried: &Tried::default(),
-                    ..ask
-                },
-            ),
+            None => self.choose(way, Ask { tried: &Tried::default(), ..ask }),
         }
     }
 
@@ -268,11 +239,7 @@ impl Picker {
     }
 
     fn less_busy(&self, a: usize, b: usize) -> usize {
-        if self.candidates[b].ratio() < self.candidates[a].ratio() {
-            b
-        } else {
-            a
-        }
+        if self.candidates[b].ratio() < self.candidates[a].ratio() { b } else { a }
     }
 
     /// The one whose requests now in flight, and one more, should be answered sooner. If one's latency

@@ -35,20 +35,13 @@ impl Ring {
         let mut points = Vec::with_capacity(all.min(POINTS_MAX) as usize + candidates.len());
         for (owner, candidate) in candidates.iter().enumerate() {
             let wanted = wanted(candidate);
-            let count = if all > POINTS_MAX {
-                wanted * POINTS_MAX / all
-            } else {
-                wanted
-            };
+            let count = if all > POINTS_MAX { wanted * POINTS_MAX / all } else { wanted };
             let places = (0..count.max(1)).map(|k| nth(candidate.key, k as usize));
             points.extend(places.map(|place| place >> OWNER_BITS << OWNER_BITS | owner as u64));
         }
         points.sort_unstable();
         let starts = starts(&points);
-        Self {
-            points: points.into(),
-            starts,
-        }
+        Self { points: points.into(), starts }
     }
 
     /// The owners at and after `hash`, in order, some more than once; a bounded number of them.
@@ -74,10 +67,7 @@ fn starts(points: &[u64]) -> Box<[u32]> {
     let shift = u64::BITS - count.trailing_zeros();
     let mut at = 0;
     let start = |prefix: usize| {
-        while points
-            .get(at)
-            .is_some_and(|&point| ((point >> shift) as usize) < prefix)
-        {
+        while points.get(at).is_some_and(|&point| ((point >> shift) as usize) < prefix) {
             at += 1;
         }
         at as u32

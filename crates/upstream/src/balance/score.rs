@@ -27,10 +27,7 @@ impl Picker {
             weight: candidate.weight,
             in_flight: candidate.load.in_flight(),
             latency: candidate.load.latency(now),
-            why: self
-                .way
-                .as_ref()
-                .map_or_else(String::new, |way| self.why(way, i, hash, now)),
+            why: self.way.as_ref().map_or_else(String::new, |way| self.why(way, i, hash, now)),
         };
         self.candidates.iter().enumerate().map(score).collect()
     }
@@ -38,11 +35,7 @@ impl Picker {
     fn why(&self, way: &Way, i: usize, hash: u64, now: u64) -> String {
         let candidate = &self.candidates[i];
         let home = |owner: Option<usize>| {
-            if owner == Some(i) {
-                "this key is its own"
-            } else {
-                "this key is another's"
-            }
+            if owner == Some(i) { "this key is its own" } else { "this key is another's" }
         };
         match way {
             Way::RoundRobin(turns) => match turns.until(i) {
@@ -52,10 +45,7 @@ impl Picker {
             },
             Way::Random(_) => {
                 let all: u64 = self.candidates.iter().map(|c| u64::from(c.weight)).sum();
-                format!(
-                    "drawn {:.1} % of the time",
-                    100.0 * f64::from(candidate.weight) / all as f64
-                )
+                format!("drawn {:.1} % of the time", 100.0 * f64::from(candidate.weight) / all as f64)
             }
             Way::LeastConnections(_) | Way::TwoChoices(_) => fraction(candidate),
             Way::Latency(_) => match candidate.load.latency(now) {
@@ -77,8 +67,5 @@ impl Picker {
 fn fraction(candidate: &Candidate) -> String {
     let weight = f64::from(candidate.weight) / f64::from(WEIGHT_ONE);
     let ratio = (f64::from(candidate.load.in_flight()) + 1.0) / weight;
-    format!(
-        "({} in flight + 1) / {weight} = {ratio:.2}",
-        candidate.load.in_flight()
-    )
+    format!("({} in flight + 1) / {weight} = {ratio:.2}", candidate.load.in_flight())
 }

@@ -58,9 +58,7 @@ impl Tournament {
     pub(super) fn new(candidates: &[Candidate], seed: u64) -> Self {
         let n = candidates.len();
         let first = (seed % n as u64) as usize;
-        let key = |(i, candidate): (usize, &Candidate)| {
-            pack(candidate.ratio(), ((i + n - first) % n) as u32)
-        };
+        let key = |(i, candidate): (usize, &Candidate)| pack(candidate.ratio(), ((i + n - first) % n) as u32);
         let mut keys: Vec<u64> = candidates.iter().enumerate().map(key).collect();
         let mut levels: Vec<Box<[Group]>> = Vec::new();
         loop {
@@ -68,10 +66,7 @@ impl Tournament {
             keys = level.iter().map(|group| group.least().1).collect();
             levels.push(level);
             if keys.len() == 1 {
-                return Self {
-                    levels,
-                    turn: Padded(AtomicU32::new(n as u32)),
-                };
+                return Self { levels, turn: Padded(AtomicU32::new(n as u32)) };
             }
         }
     }
@@ -160,25 +155,16 @@ impl Tournament {
     /// The turn in a key; the first, if it is from before turns wrapped.
     fn turn_of(&self, key: u64) -> u32 {
         let turn = key as u32;
-        if turn > self.turn.0.load(Relaxed) {
-            0
-        } else {
-            turn
-        }
+        if turn > self.turn.0.load(Relaxed) { 0 } else { turn }
     }
 
     fn descend(&self) -> usize {
-        self.levels
-            .iter()
-            .rev()
-            .fold(0, |place, level| place * WIDTH + level[place].least().0)
+        self.levels.iter().rev().fold(0, |place, level| place * WIDTH + level[place].least().0)
     }
 }
 
 fn group(keys: &[u64]) -> Group {
-    Group(std::array::from_fn(|place| {
-        AtomicU64::new(keys.get(place).copied().unwrap_or(NOBODY))
-    }))
+    Group(std::array::from_fn(|place| AtomicU64::new(keys.get(place).copied().unwrap_or(NOBODY))))
 }
 
 fn pack(ratio: f32, turn: u32) -> u64 {
@@ -192,11 +178,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     fn candidate(key: u64) -> Candidate {
-        Candidate {
-            key,
-            weight: 1000,
-            load: Arc::default(),
-        }
+        Candidate { key, weight: 1000, load: Arc::default() }
     }
 
     #[test]
@@ -265,15 +247,9 @@ mod tests {
             let stale = |&i: &usize| (leaf(i) >> 32) as u32 != all[i].ratio().to_bits();
             let mut count = (0..all.len()).filter(stale).count();
             for pair in tree.levels.windows(2) {
-                let above = pair[1]
-                    .iter()
-                    .flat_map(|group| &group.0)
-                    .map(|e| e.load(SeqCst));
+                let above = pair[1].iter().flat_map(|group| &group.0).map(|e| e.load(SeqCst));
                 let below = pair[0].iter().map(|group| group.least().1);
-                count += above
-                    .zip(below)
-                    .filter(|(entry, least)| entry != least)
-                    .count();
+                count += above.zip(below).filter(|(entry, least)| entry != least).count();
             }
             wrong.fetch_add(count, SeqCst);
         };

@@ -32,10 +32,7 @@ impl Turns {
         // Steps of the golden ratio fall into the widest gap left by those before.
         let order = schedule(weights, |i| (i as u32).wrapping_mul(0x9e37_79b9));
         let start = seed % order.len() as u64;
-        Self {
-            order,
-            next: Padded(AtomicU64::new(start)),
-        }
+        Self { order, next: Padded(AtomicU64::new(start)) }
     }
 
     /// Takes the next turn.
@@ -48,10 +45,7 @@ impl Turns {
     pub(super) fn until(&self, i: usize) -> Option<usize> {
         let start = self.next.0.load(Relaxed) % self.order.len() as u64;
         let (before, after) = self.order.split_at(start as usize);
-        after
-            .iter()
-            .chain(before)
-            .position(|&turn| turn as usize == i)
+        after.iter().chain(before).position(|&turn| turn as usize == i)
     }
 }
 
@@ -68,10 +62,7 @@ pub(super) fn schedule(weights: &[u32], phase: impl Fn(usize) -> u32) -> Box<[u3
         }));
     }
     turns.sort_unstable();
-    turns
-        .into_iter()
-        .map(|turn| (turn & ((1 << INDEX_BITS) - 1)) as u32)
-        .collect()
+    turns.into_iter().map(|turn| (turn & ((1 << INDEX_BITS) - 1)) as u32).collect()
 }
 
 /// The weights in their lowest terms, scaled to fit [`TURNS_MAX`]; at least 1 each.
@@ -79,16 +70,9 @@ fn shares(weights: &[u32]) -> Vec<u64> {
     let common = weights.iter().fold(0, |a, &b| gcd(a, b)).max(1);
     let sum: u64 = weights.iter().map(|&w| u64::from(w / common)).sum();
     let scale = |w: u64| {
-        if sum > TURNS_MAX {
-            w * TURNS_MAX / sum
-        } else {
-            w
-        }
+        if sum > TURNS_MAX { w * TURNS_MAX / sum } else { w }
     };
-    weights
-        .iter()
-        .map(|&w| scale(u64::from(w / common)).max(1))
-        .collect()
+    weights.iter().map(|&w| scale(u64::from(w / common)).max(1)).collect()
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

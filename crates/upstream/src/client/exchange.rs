@@ -317,7 +317,8 @@ impl<'h, B: Body> Exchange<'h, B> {
     /// Ends it: a connection that both sides left in order is kept for `idle`. Gives the request's
     /// body back.
     pub fn release(self, key: u64, now: u64) -> Option<B> {
-        let whole = matches!(self.reading, Reading::Done) && self.sending.done && self.sending.error.is_none();
+        let whole =
+            matches!(self.reading, Reading::Done) && self.sending.done && self.sending.error.is_none();
         if whole && self.keep && self.conn.inbox.is_empty() {
             let idle = self.idle;
             let mut conn = self.conn;
@@ -396,7 +397,8 @@ impl<B: Body> Sending<'_, B> {
                     return Poll::Pending;
                 }
             }
-            if self.head.is_empty() && self.frame.is_empty() && self.piece.is_empty() && self.tail.is_empty() {
+            if self.head.is_empty() && self.frame.is_empty() && self.piece.is_empty() && self.tail.is_empty()
+            {
                 if self.drawn {
                     return Poll::Ready(Ok(Ok(())));
                 }
@@ -410,7 +412,11 @@ impl<B: Body> Sending<'_, B> {
         }
     }
 
-    fn poll_write(&self, cx: &mut Context<'_>, stream: &mut tokio::net::TcpStream) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &mut tokio::net::TcpStream,
+    ) -> Poll<io::Result<usize>> {
         let stream = Pin::new(stream);
         if self.frame.is_empty() && self.piece.is_empty() && self.tail.is_empty() {
             return stream.poll_write(cx, self.head);

@@ -32,12 +32,7 @@ pub(super) async fn follow_addresses(
 }
 
 /// Each target of the SRV records of `name` with the lowest priority is an endpoint.
-pub(super) async fn follow_services(
-    service: &Service,
-    shared: &Shared,
-    name: &str,
-    every: Duration,
-) {
+pub(super) async fn follow_services(service: &Service, shared: &Shared, name: &str, every: Duration) {
     let mut failures = 0;
     loop {
         let found = shared.names.services(name).await.and_then(|found| {
@@ -45,10 +40,7 @@ pub(super) async fn follow_services(
             if records.is_empty() {
                 return Err(ResolveError::NoRecords(name.to_owned()));
             }
-            Ok(Found {
-                records,
-                ttl: found.ttl,
-            })
+            Ok(Found { records, ttl: found.ttl })
         });
         tokio::time::sleep(take(service, found, &mut failures, every)).await;
     }
@@ -83,13 +75,7 @@ fn at(ip: IpAddr, port: u16) -> Endpoint {
         IpAddr::V4(ip) => format!("http://{ip}:{port}"),
         IpAddr::V6(ip) => format!("http://[{ip}]:{port}"),
     };
-    Endpoint {
-        url: url.into(),
-        host: ip.to_string().into(),
-        port,
-        weight: 1,
-        region: None,
-    }
+    Endpoint { url: url.into(), host: ip.to_string().into(), port, weight: 1, region: None }
 }
 
 /// The targets with the lowest priority, their weights brought into 1 to 1,000. A target of "."
@@ -98,21 +84,11 @@ fn chosen(records: &[SRV]) -> Vec<Endpoint> {
     let Some(lowest) = records.iter().map(|srv| srv.priority).min() else {
         return Vec::new();
     };
-    let those = records
-        .iter()
-        .filter(|srv| srv.priority == lowest && !srv.target.is_root());
-    let heaviest = those
-        .clone()
-        .map(|srv| u64::from(srv.weight))
-        .max()
-        .unwrap_or(0);
+    let those = records.iter().filter(|srv| srv.priority == lowest && !srv.target.is_root());
+    let heaviest = those.clone().map(|srv| u64::from(srv.weight)).max().unwrap_or(0);
     those
         .map(|srv| {
-            let host = srv
-                .target
-                .to_ascii()
-                .trim_end_matches('.')
-                .to_ascii_lowercase();
+            let host = srv.target.to_ascii().trim_end_matches('.').to_ascii_lowercase();
             let weight = u64::from(srv.weight) * HEAVIEST / heaviest.max(HEAVIEST);
             Endpoint {
                 url: format!("http://{host}:{}", srv.port).into(),
@@ -136,40 +112,18 @@ mod tests {
 
     #[test]
     fn only_the_lowest_priority_is_taken_and_weights_are_brought_into_range() {
-        let records = [
-            srv(10, 30, "A.shop."),
-            srv(10, 0, "b.shop."),
-            srv(20, 5, "c.shop."),
-        ];
-        let found: Vec<_> = chosen(&records)
-            .into_iter()
-            .map(|e| (e.url, e.weight))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                ("http://a.shop:8080".into(), 30),
-                ("http://b.shop:8080".into(), 1)
-            ]
-        );
+        let records = [srv(10, 30, "A.shop."), srv(10, 0, "b.shop."), srv(20, 5, "c.shop.")];
+        let found: Vec<_> = chosen(&records).into_iter().map(|e| (e.url, e.weight)).collect();
+        assert_eq!(found, [("http://a.shop:8080".into(), 30), ("http://b.shop:8080".into(), 1)]);
         let large = [srv(1, 60_000, "a."), srv(1, 30_000, "b."), srv(1, 1, "c.")];
-        assert_eq!(
-            chosen(&large).iter().map(|e| e.weight).collect::<Vec<_>>(),
-            [1000, 500, 1]
-        );
+        assert_eq!(chosen(&large).iter().map(|e| e.weight).collect::<Vec<_>>(), [1000, 500, 1]);
         assert!(chosen(&[srv(0, 0, ".")]).is_empty() && chosen(&[]).is_empty());
     }
 
     #[test]
     fn an_address_becomes_a_url() {
-        assert_eq!(
-            &*at("10.0.0.1".parse().unwrap(), 80).url,
-            "http://10.0.0.1:80"
-        );
+        assert_eq!(&*at("10.0.0.1".parse().unwrap(), 80).url, "http://10.0.0.1:80");
         let six = at("2001:db8::1".parse().unwrap(), 80);
-        assert_eq!(
-            (&*six.url, &*six.host),
-            ("http://[2001:db8::1]:80", "2001:db8::1")
-        );
+        assert_eq!((&*six.url, &*six.host), ("http://[2001:db8::1]:80", "2001:db8::1"));
     }
 }

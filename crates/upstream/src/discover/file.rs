@@ -45,25 +45,14 @@ pub(super) async fn follow(service: &Service, path: &Path) {
 }
 
 /// The file's text, if it is another than the one read last.
-async fn look(
-    path: &Path,
-    seen: &mut Option<Mark>,
-    read: &mut Option<String>,
-) -> io::Result<Option<String>> {
+async fn look(path: &Path, seen: &mut Option<Mark>, read: &mut Option<String>) -> io::Result<Option<String>> {
     let about = fs::metadata(path).await?;
-    let mark = Mark {
-        modified: about.modified()?,
-        size: about.len(),
-        inode: about.ino(),
-    };
+    let mark = Mark { modified: about.modified()?, size: about.len(), inode: about.ino() };
     if seen.as_ref() == Some(&mark) {
         return Ok(None);
     }
     if mark.size > LARGEST {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "the file is larger than 4 MiB",
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is larger than 4 MiB"));
     }
     let text = fs::read_to_string(path).await?;
     // After a failure the same text is taken once more, so that the failure is no longer told.

@@ -4,9 +4,7 @@ use upstream::balance::Tried;
 use upstream::usable::Standing;
 use upstream::{Ask, FailKind, NoEndpoint, Outcome, What, clock, sticky};
 
-use crate::support::{
-    Origin, World, answered, ask, endpoint, health, pick, service, shares, until,
-};
+use crate::support::{Origin, World, answered, ask, endpoint, health, pick, service, shares, until};
 
 const A: &str = "http://127.0.0.1:1";
 const B: &str = "http://127.0.0.1:2";
@@ -18,12 +16,7 @@ fn two() -> config::plan::Service {
 #[tokio::test]
 async fn a_lease_counts_until_it_ends_however_it_ends() {
     let (_world, shop) = World::of(two());
-    let in_flight = || {
-        shop.endpoints()
-            .iter()
-            .map(|e| e.load().in_flight())
-            .sum::<u32>()
-    };
+    let in_flight = || shop.endpoints().iter().map(|e| e.load().in_flight()).sum::<u32>();
     let leases: Vec<_> = (0..6).map(|_| pick(&shop).unwrap()).collect();
     assert_eq!(in_flight(), 6);
     let mut outcomes = vec![
@@ -41,15 +34,9 @@ async fn a_lease_counts_until_it_ends_however_it_ends() {
     assert_eq!(in_flight(), 0);
     let status = serde_json::to_value(shop.status(clock::now())).unwrap();
     let sum = |key: &str| {
-        [0, 1]
-            .map(|i| status["endpoints"][i]["errors"][key].as_u64().unwrap())
-            .iter()
-            .sum::<u64>()
+        [0, 1].map(|i| status["endpoints"][i]["errors"][key].as_u64().unwrap()).iter().sum::<u64>()
     };
-    assert_eq!(
-        ["connect", "reset", "timeout", "bad_answer", "status"].map(sum),
-        [1, 0, 1, 0, 1]
-    );
+    assert_eq!(["connect", "reset", "timeout", "bad_answer", "status"].map(sum), [1, 0, 1, 0, 1]);
     assert_eq!(status["endpoints"][0]["requests"], 3);
 }
 
@@ -71,17 +58,8 @@ async fn endpoints_already_tried_are_avoided() {
         let first = pick(&shop).unwrap();
         let mut tried = Tried::default();
         tried.insert(first.endpoint().key());
-        let ask = Ask {
-            hash: 0,
-            sticky: None,
-            tried: &tried,
-            random: fastrand::u64(..),
-            now: clock::now(),
-        };
-        assert_ne!(
-            shop.pick(&ask).unwrap().endpoint().url(),
-            first.endpoint().url()
-        );
+        let ask = Ask { hash: 0, sticky: None, tried: &tried, random: fastrand::u64(..), now: clock::now() };
+        assert_ne!(shop.pick(&ask).unwrap().endpoint().url(), first.endpoint().url());
     }
 }
 
@@ -90,29 +68,20 @@ async fn a_cookie_brings_a_client_back_while_its_endpoint_is_used() {
     let mut plan = two();
     let stick = |shop: &std::sync::Arc<upstream::Service>, cookie: &str, tried: &Tried| {
         let sticky = sticky::key(cookie.as_bytes());
-        let ask = Ask {
-            hash: 0,
-            sticky,
-            tried,
-            random: fastrand::u64(..),
-            now: clock::now(),
-        };
+        let ask = Ask { hash: 0, sticky, tried, random: fastrand::u64(..), now: clock::now() };
         shop.pick(&ask).unwrap().endpoint().url().to_string()
     };
     let (world, shop) = World::of(plan.clone());
     let cookie = sticky::value(shop.endpoints()[1].key());
     let none = Tried::default();
-    let chosen: std::collections::HashSet<_> =
-        (0..4).map(|_| stick(&shop, &cookie, &none)).collect();
+    let chosen: std::collections::HashSet<_> = (0..4).map(|_| stick(&shop, &cookie, &none)).collect();
     assert_eq!(chosen.len(), 2, "the service has no cookie");
 
     plan.sticky = Some(config::plan::Sticky { cookie: "c".into() });
     let shop = world.apply(plan);
     assert!((0..10).all(|_| stick(&shop, &cookie, &none) == B));
     assert_eq!(
-        (0..10)
-            .filter(|_| stick(&shop, "0123456789abcdef", &none) == B)
-            .count(),
+        (0..10).filter(|_| stick(&shop, "0123456789abcdef", &none) == B).count(),
         5,
         "unknown: in turns"
     );
@@ -130,10 +99,7 @@ async fn a_drained_endpoint_finishes_what_it_has() {
     assert!(shop.drain(A, true), "at once");
     assert_eq!(shares(&shop, 10)[B], 10);
     assert_eq!(shop.endpoints()[0].load().in_flight(), 1);
-    assert_eq!(
-        shop.status(clock::now()).endpoints[0].state,
-        Standing::Drained
-    );
+    assert_eq!(shop.status(clock::now()).endpoints[0].state, Standing::Drained);
     drop(leases);
     assert_eq!(shop.endpoints()[0].load().in_flight(), 0);
 
@@ -144,18 +110,8 @@ async fn a_drained_endpoint_finishes_what_it_has() {
     );
     assert!(shop.drain(A, false));
     assert_eq!(ask(&shop), A);
-    assert!(
-        !shop.drain("http://127.0.0.1:9", true),
-        "there is none such"
-    );
-    assert_eq!(
-        world.told(),
-        [
-            (A.into(), What::Drained),
-            (B.into(), What::Drained),
-            (A.into(), What::Up)
-        ]
-    );
+    assert!(!shop.drain("http://127.0.0.1:9", true), "there is none such");
+    assert_eq!(world.told(), [(A.into(), What::Drained), (B.into(), What::Drained), (A.into(), What::Up)]);
 }
 
 #[tokio::test]
@@ -189,9 +145,7 @@ async fn without_endpoints_there_is_an_error() {
 async fn scores_tell_of_each_endpoint_in_use() {
     let (_world, shop) = World::of(two());
     let scores = shop.scores(0, clock::now());
-    let urls: Vec<_> = scores
-        .iter()
-        .map(|(endpoint, score)| (&**endpoint.url(), endpoint.key() == score.key))
-        .collect();
+    let urls: Vec<_> =
+        scores.iter().map(|(endpoint, score)| (&**endpoint.url(), endpoint.key() == score.key)).collect();
     assert_eq!(urls, [(A, true), (B, true)]);
 }

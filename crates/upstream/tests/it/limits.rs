@@ -12,11 +12,7 @@ use crate::support::{World, ms, pick, service, until};
 
 fn limited(in_flight: u32, waiting: u32, wait: Duration) -> (World, Arc<Service>) {
     let mut plan = service("shop", &["127.0.0.1:1"]);
-    plan.limit = Some(Overload {
-        in_flight,
-        waiting,
-        wait,
-    });
+    plan.limit = Some(Overload { in_flight, waiting, wait });
     World::of(plan)
 }
 
@@ -73,12 +69,7 @@ async fn a_full_line_refuses_and_so_does_one_that_does_not_move() {
     let _permit = shop.try_admit().unwrap();
     let start = Instant::now();
     let mut line = line(&shop, 2).await;
-    assert_eq!(
-        shop.admit().await.err(),
-        Some(Overloaded {
-            retry_after: Duration::from_secs(1)
-        })
-    );
+    assert_eq!(shop.admit().await.err(), Some(Overloaded { retry_after: Duration::from_secs(1) }));
     assert!(start.elapsed() < ms(500), "at once");
     for _ in 0..2 {
         assert!(line.join_next().await.unwrap().unwrap().is_err());
@@ -111,11 +102,7 @@ async fn no_place_is_lost_or_made_in_a_crowd() {
         let (shop, inside, most) = (shop.clone(), inside.clone(), most.clone());
         crowd.spawn(async move {
             let leaves_early = number % 7 == 0;
-            let limit = if leaves_early {
-                Duration::from_micros(50)
-            } else {
-                Duration::from_secs(50)
-            };
+            let limit = if leaves_early { Duration::from_micros(50) } else { Duration::from_secs(50) };
             let Ok(permit) = tokio::time::timeout(limit, shop.admit()).await else {
                 return !leaves_early;
             };
@@ -151,10 +138,7 @@ async fn retries_stay_within_their_budget() {
     (0..100).for_each(|_| shop.count_request());
     assert_eq!(retries(&shop), 20);
     let status = shop.status(0);
-    assert_eq!(
-        (status.requests, status.retries, status.retries_refused),
-        (100, 30, 1970)
-    );
+    assert_eq!((status.requests, status.retries, status.retries_refused), (100, 30, 1970));
 
     let mut none = service("shop", &["127.0.0.1:1"]);
     none.retry.budget = 0.0;
@@ -173,13 +157,7 @@ async fn hedges_start_when_most_answers_would_be_there() {
     for i in 0..200 {
         assert_eq!(shop.hedge_after().is_some(), i >= 100);
         let latency_ns = if i % 10 == 0 { 80_000_000 } else { 10_000_000 };
-        pick(&shop).unwrap().finish(
-            Outcome::Answered {
-                status: 200,
-                latency_ns,
-            },
-            clock::now(),
-        );
+        pick(&shop).unwrap().finish(Outcome::Answered { status: 200, latency_ns }, clock::now());
     }
     assert!((ms(80)..ms(90)).contains(&shop.hedge_after().unwrap()));
     assert_eq!(World::of(service("shop", &[])).1.hedge_after(), None);

@@ -7,17 +7,11 @@ use upstream::{FailKind, NoEndpoint, Options, Outcome, Service, What, clock};
 use crate::support::{A, AAAA, NameServer, SRV, World, ms, pick, service, srv, until};
 
 fn urls(service: &Service) -> Vec<String> {
-    service
-        .endpoints()
-        .iter()
-        .map(|endpoint| endpoint.url().to_string())
-        .collect()
+    service.endpoints().iter().map(|endpoint| endpoint.url().to_string()).collect()
 }
 
 fn address(service: &Service) -> Option<String> {
-    service.endpoints()[0]
-        .address()
-        .map(|address| address.to_string())
+    service.endpoints()[0].address().map(|address| address.to_string())
 }
 
 #[tokio::test]
@@ -31,21 +25,10 @@ async fn an_endpoints_name_is_followed_and_its_last_address_kept() {
     assert_eq!(address(&shop).as_deref(), Some("10.0.0.1:80"));
 
     names.set("db.test.", A, 1, [vec![10, 0, 0, 2]]);
-    until("it has moved", || {
-        address(&shop).as_deref() == Some("10.0.0.2:80")
-    })
-    .await;
+    until("it has moved", || address(&shop).as_deref() == Some("10.0.0.2:80")).await;
     names.fail();
-    let why = || {
-        shop.status(clock::now()).endpoints[0]
-            .why
-            .clone()
-            .unwrap_or_default()
-    };
-    until("the failure shows", || {
-        why().starts_with("looking up db.test failed: ")
-    })
-    .await;
+    let why = || shop.status(clock::now()).endpoints[0].why.clone().unwrap_or_default();
+    until("the failure shows", || why().starts_with("looking up db.test failed: ")).await;
     assert_eq!(address(&shop).as_deref(), Some("10.0.0.2:80"));
     assert!(pick(&shop).is_ok());
 }
@@ -55,36 +38,19 @@ async fn a_name_that_does_not_exist_says_so_until_it_does() {
     let names = NameServer::start().await;
     let world = World::new(names.options());
     let shop = world.apply(service("shop", &["db.test:80"]));
-    let unresolved = What::Unresolved {
-        why: "the name db.test doesn't exist".into(),
-    };
+    let unresolved = What::Unresolved { why: "the name db.test doesn't exist".into() };
     until("it is told", || world.was_told(|what| *what == unresolved)).await;
-    assert_eq!(
-        shop.status(clock::now()).endpoints[0].state,
-        Standing::Unresolved
-    );
+    assert_eq!(shop.status(clock::now()).endpoints[0].state, Standing::Unresolved);
     names.set(
         "db.test.",
         AAAA,
         300,
-        ["2001:db8::7"
-            .parse::<std::net::Ipv6Addr>()
-            .unwrap()
-            .octets()
-            .to_vec()],
+        ["2001:db8::7".parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec()],
     );
     until("it is usable", || pick(&shop).is_ok()).await;
     assert_eq!(address(&shop).as_deref(), Some("[2001:db8::7]:80"));
     until("it is told", || world.was_told(|what| *what == What::Up)).await;
-    assert_eq!(
-        world
-            .told()
-            .iter()
-            .filter(|(_, what)| *what == unresolved)
-            .count(),
-        1,
-        "told once"
-    );
+    assert_eq!(world.told().iter().filter(|(_, what)| *what == unresolved).count(), 1, "told once");
 }
 
 #[tokio::test]
@@ -95,17 +61,11 @@ async fn the_next_address_is_taken_where_one_cannot_be_reached() {
     let shop = world.apply(service("shop", &["db.test:80"]));
     until("it is usable", || pick(&shop).is_ok()).await;
     let first = address(&shop);
-    pick(&shop)
-        .unwrap()
-        .finish(Outcome::Failed(FailKind::Reset), clock::now());
+    pick(&shop).unwrap().finish(Outcome::Failed(FailKind::Reset), clock::now());
     assert_eq!(address(&shop), first);
-    pick(&shop)
-        .unwrap()
-        .finish(Outcome::Failed(FailKind::Connect), clock::now());
+    pick(&shop).unwrap().finish(Outcome::Failed(FailKind::Connect), clock::now());
     assert_ne!(address(&shop), first);
-    pick(&shop)
-        .unwrap()
-        .finish(Outcome::Failed(FailKind::Connect), clock::now());
+    pick(&shop).unwrap().finish(Outcome::Failed(FailKind::Connect), clock::now());
     assert_eq!(address(&shop), first);
 }
 
@@ -122,30 +82,15 @@ async fn each_address_of_a_name_is_an_endpoint() {
     names.set("shop.test.", A, 0, [vec![10, 0, 0, 2], vec![10, 0, 0, 1]]);
     let world = World::new(names.options());
     let mut plan = service("shop", &["10.9.9.9:1"]);
-    plan.discover = Some(Discover::Dns {
-        host: "shop.test".into(),
-        port: 3000,
-        every: ms(50),
-    });
+    plan.discover = Some(Discover::Dns { host: "shop.test".into(), port: 3000, every: ms(50) });
     let shop = world.apply(plan);
-    assert_eq!(
-        urls(&shop),
-        ["http://10.9.9.9:1"],
-        "those of the file serve at once"
-    );
-    let found = [
-        "http://10.9.9.9:1",
-        "http://10.0.0.1:3000",
-        "http://10.0.0.2:3000",
-    ];
+    assert_eq!(urls(&shop), ["http://10.9.9.9:1"], "those of the file serve at once");
+    let found = ["http://10.9.9.9:1", "http://10.0.0.1:3000", "http://10.0.0.2:3000"];
     until("all are found", || urls(&shop) == found).await;
     let kept = shop.endpoints()[1].clone();
 
     names.set("shop.test.", A, 0, [vec![10, 0, 0, 1], vec![10, 0, 0, 3]]);
-    until("they have changed", || {
-        urls(&shop)[1..] == ["http://10.0.0.1:3000", "http://10.0.0.3:3000"]
-    })
-    .await;
+    until("they have changed", || urls(&shop)[1..] == ["http://10.0.0.1:3000", "http://10.0.0.3:3000"]).await;
     assert!(std::sync::Arc::ptr_eq(&kept, &shop.endpoints()[1]));
     until("all are used", || shop.scores(0, 0).len() == 3).await;
 
@@ -153,18 +98,12 @@ async fn each_address_of_a_name_is_an_endpoint() {
         break_it(&names);
         let asked = names.asked();
         until("it was asked again", || names.asked() > asked + 4).await;
-        until("the failure shows", || {
-            shop.status(0).discovery_failure.is_some()
-        })
-        .await;
+        until("the failure shows", || shop.status(0).discovery_failure.is_some()).await;
         assert_eq!(urls(&shop).len(), 3, "the last good answer is kept");
     }
     assert!(world.was_told(|what| matches!(what, What::DiscoveryFailed { .. })));
     names.set("shop.test.", A, 0, [vec![10, 0, 0, 4]]);
-    until("it works again", || {
-        urls(&shop)[1..] == ["http://10.0.0.4:3000"]
-    })
-    .await;
+    until("it works again", || urls(&shop)[1..] == ["http://10.0.0.4:3000"]).await;
     assert_eq!(shop.status(0).discovery_failure, None);
 }
 
@@ -173,43 +112,19 @@ async fn srv_records_say_who_and_with_which_weight() {
     let names = NameServer::start().await;
     names.set("a.test.", A, 60, [vec![10, 0, 0, 1]]);
     names.set("b.test.", A, 60, [vec![10, 0, 0, 2]]);
-    let records = [
-        srv(10, 3, 8001, "a.test."),
-        srv(10, 1, 8002, "b.test."),
-        srv(20, 9, 8003, "c.test."),
-    ];
+    let records = [srv(10, 3, 8001, "a.test."), srv(10, 1, 8002, "b.test."), srv(20, 9, 8003, "c.test.")];
     names.set("_http._tcp.shop.test.", SRV, 0, records);
     let world = World::new(names.options());
     let mut plan = service("shop", &[]);
-    plan.discover = Some(Discover::Srv {
-        name: "_http._tcp.shop.test".into(),
-        every: ms(50),
-    });
+    plan.discover = Some(Discover::Srv { name: "_http._tcp.shop.test".into(), every: ms(50) });
     let shop = world.apply(plan);
     until("both are used", || shop.scores(0, 0).len() == 2).await;
     assert_eq!(urls(&shop), ["http://a.test:8001", "http://b.test:8002"]);
-    assert_eq!(
-        shop.endpoints()
-            .iter()
-            .map(|e| e.weight())
-            .collect::<Vec<_>>(),
-        [3, 1]
-    );
-    assert_eq!(
-        shop.endpoints()[1].address().unwrap().to_string(),
-        "10.0.0.2:8002"
-    );
+    assert_eq!(shop.endpoints().iter().map(|e| e.weight()).collect::<Vec<_>>(), [3, 1]);
+    assert_eq!(shop.endpoints()[1].address().unwrap().to_string(), "10.0.0.2:8002");
 
-    names.set(
-        "_http._tcp.shop.test.",
-        SRV,
-        0,
-        [srv(20, 9, 8003, "b.test."), srv(10, 2, 8001, "a.test.")],
-    );
-    until("one is left, with another weight", || {
-        shop.endpoints().iter().map(|e| e.weight()).eq([2])
-    })
-    .await;
+    names.set("_http._tcp.shop.test.", SRV, 0, [srv(20, 9, 8003, "b.test."), srv(10, 2, 8001, "a.test.")]);
+    until("one is left, with another weight", || shop.endpoints().iter().map(|e| e.weight()).eq([2])).await;
 }
 
 #[tokio::test]
@@ -218,11 +133,7 @@ async fn a_ttl_is_honoured() {
     names.set("shop.test.", A, 3600, [vec![10, 0, 0, 1]]);
     let world = World::new(names.options());
     let mut plan = service("shop", &[]);
-    plan.discover = Some(Discover::Dns {
-        host: "shop.test".into(),
-        port: 1,
-        every: ms(60_000),
-    });
+    plan.discover = Some(Discover::Dns { host: "shop.test".into(), port: 1, every: ms(60_000) });
     let shop = world.apply(plan);
     until("it is found", || urls(&shop).len() == 1).await;
     let asked = names.asked();
@@ -242,21 +153,11 @@ async fn a_file_is_followed_and_a_bad_one_changes_nothing() {
     until("its absence shows", || failure().contains("No such file")).await;
 
     std::fs::write(&path, "endpoints = [\"http://10.0.0.1:80\"]").unwrap();
-    until("it is read", || {
-        urls(&shop) == ["http://10.0.0.1:80"] && failure().is_empty()
-    })
-    .await;
+    until("it is read", || urls(&shop) == ["http://10.0.0.1:80"] && failure().is_empty()).await;
     let new = folder.path().join("new");
-    std::fs::write(
-        &new,
-        "endpoints = [{ url = \"http://10.0.0.2:80\", weight = 7 }]",
-    )
-    .unwrap();
+    std::fs::write(&new, "endpoints = [{ url = \"http://10.0.0.2:80\", weight = 7 }]").unwrap();
     std::fs::rename(&new, &path).unwrap();
-    until("a replaced one is read", || {
-        urls(&shop) == ["http://10.0.0.2:80"]
-    })
-    .await;
+    until("a replaced one is read", || urls(&shop) == ["http://10.0.0.2:80"]).await;
     assert_eq!(shop.endpoints()[0].weight(), 7);
 
     std::fs::write(&path, "endpoints = [\"http://10.0.0.3:").unwrap();

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use config::plan::{
-    Admin, Balance, Endpoint, Health, Limits, Node, Outliers, Plan, Retry, RetryOn, Service,
-    Telemetry, Timeouts,
+    Admin, Balance, Endpoint, Health, Limits, Node, Outliers, Plan, Retry, RetryOn, Service, Telemetry,
+    Timeouts,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -23,10 +23,7 @@ pub fn until(what: &'static str, mut holds: impl FnMut() -> bool) -> impl Future
     async move {
         let start = Instant::now();
         while !holds() {
-            assert!(
-                start.elapsed() < Duration::from_secs(10),
-                "never: {what} ({caller})"
-            );
+            assert!(start.elapsed() < Duration::from_secs(10), "never: {what} ({caller})");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -41,26 +38,16 @@ pub fn service(name: &str, endpoints: &[&str]) -> Service {
     Service {
         name: name.into(),
         balance: Balance::RoundRobin,
-        endpoints: endpoints
-            .iter()
-            .map(|authority| endpoint(authority))
-            .collect(),
+        endpoints: endpoints.iter().map(|authority| endpoint(authority)).collect(),
         discover: None,
         sticky: None,
         health: None,
         outliers: None,
-        timeout: Timeouts {
-            connect: ms(500),
-            response: ms(500),
-            idle: ms(500),
-        },
+        timeout: Timeouts { connect: ms(500), response: ms(500), idle: ms(500) },
         retry: Retry {
             attempts: 2,
             budget: 0.2,
-            on: RetryOn {
-                connect: true,
-                statuses: vec![502, 503, 504],
-            },
+            on: RetryOn { connect: true, statuses: vec![502, 503, 504] },
         },
         hedge: None,
         limit: None,
@@ -72,13 +59,7 @@ pub fn endpoint(authority: &str) -> Endpoint {
     let (host, port) = authority.rsplit_once(':').unwrap();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let url = format!("http://{authority}").into();
-    Endpoint {
-        url,
-        host: host.into(),
-        port: port.parse().unwrap(),
-        weight: 1,
-        region: None,
-    }
+    Endpoint { url, host: host.into(), port: port.parse().unwrap(), weight: 1, region: None }
 }
 
 pub fn health() -> Health {
@@ -94,28 +75,14 @@ pub fn health() -> Health {
 }
 
 pub fn outliers() -> Outliers {
-    Outliers {
-        errors: 3,
-        eject: ms(500),
-        at_most: 0.5,
-    }
+    Outliers { errors: 3, eject: ms(500), at_most: 0.5 }
 }
 
 pub fn plan(services: impl IntoIterator<Item = Service>) -> Plan {
-    let services = services
-        .into_iter()
-        .map(|service| (service.name.clone(), Arc::new(service)));
+    let services = services.into_iter().map(|service| (service.name.clone(), Arc::new(service)));
     Plan {
-        node: Node {
-            name: "n".into(),
-            region: "here".into(),
-            data: "data".into(),
-            threads: 1,
-        },
-        admin: Admin {
-            listen: ([127, 0, 0, 1], 9900).into(),
-            token: None,
-        },
+        node: Node { name: "n".into(), region: "here".into(), data: "data".into(), threads: 1 },
+        admin: Admin { listen: ([127, 0, 0, 1], 9900).into(), token: None },
         listeners: Vec::new(),
         limits: Limits {
             connections: 1,
@@ -144,10 +111,7 @@ impl World {
         let told = Arc::new(Mutex::new(Vec::new()));
         let tell = Arc::clone(&told);
         let tell = Arc::new(move |event| tell.lock().unwrap().push(event));
-        Self {
-            registry: Registry::new(options, Handle::current(), tell),
-            told,
-        }
+        Self { registry: Registry::new(options, Handle::current(), tell), told }
     }
 
     /// One that runs this service.
@@ -166,14 +130,7 @@ impl World {
     /// What was told so far, in order; the endpoint's URL, or nothing for the whole service.
     pub fn told(&self) -> Vec<(String, What)> {
         let told = self.told.lock().unwrap();
-        told.iter()
-            .map(|event| {
-                (
-                    event.endpoint.clone().unwrap_or_default(),
-                    event.what.clone(),
-                )
-            })
-            .collect()
+        told.iter().map(|event| (event.endpoint.clone().unwrap_or_default(), event.what.clone())).collect()
     }
 
     pub fn was_told(&self, what: impl Fn(&What) -> bool) -> bool {
@@ -195,10 +152,7 @@ pub fn pick(service: &Arc<upstream::Service>) -> Result<Lease, NoEndpoint> {
 
 /// An answer that came soon.
 pub fn answered(status: u16) -> Outcome {
-    Outcome::Answered {
-        status,
-        latency_ns: 1_000,
-    }
+    Outcome::Answered { status, latency_ns: 1_000 }
 }
 
 /// The URL of one choice, whose request is answered well.
@@ -229,16 +183,8 @@ impl Origin {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let status = Arc::new(AtomicU16::new(status));
-        let (asked, last) = (
-            Arc::new(AtomicU64::new(0)),
-            Arc::new(Mutex::new(String::new())),
-        );
-        let origin = Self {
-            address,
-            status: status.clone(),
-            asked: asked.clone(),
-            last: last.clone(),
-        };
+        let (asked, last) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(String::new())));
+        let origin = Self { address, status: status.clone(), asked: asked.clone(), last: last.clone() };
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let (status, asked, last) = (status.clone(), asked.clone(), last.clone());
@@ -253,8 +199,7 @@ impl Origin {
                         status => {
                             stream
                                 .write_all(
-                                    format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")
-                                        .as_bytes(),
+                                    format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").as_bytes(),
                                 )
                                 .await
                         }
@@ -312,19 +257,12 @@ impl NameServer {
                 let _ = socket.send_to(&answer, from).await;
             }
         });
-        Self {
-            address,
-            records,
-            asked,
-        }
+        Self { address, records, asked }
     }
 
     pub fn set(&self, name: &str, kind: u16, ttl: u32, records: impl IntoIterator<Item = Vec<u8>>) {
         let mut known = self.records.lock().unwrap();
-        known.get_or_insert_default().insert(
-            (name.to_owned(), kind),
-            (ttl, records.into_iter().collect()),
-        );
+        known.get_or_insert_default().insert((name.to_owned(), kind), (ttl, records.into_iter().collect()));
     }
 
     /// Knows nothing any more.
@@ -342,19 +280,13 @@ impl NameServer {
     }
 
     pub fn options(&self) -> Options {
-        Options {
-            name_server: Some(self.address),
-            ..Options::default()
-        }
+        Options { name_server: Some(self.address), ..Options::default() }
     }
 }
 
 /// The data of an SRV record.
 pub fn srv(priority: u16, weight: u16, port: u16, target: &str) -> Vec<u8> {
-    let mut data: Vec<u8> = [priority, weight, port]
-        .iter()
-        .flat_map(|n| n.to_be_bytes())
-        .collect();
+    let mut data: Vec<u8> = [priority, weight, port].iter().flat_map(|n| n.to_be_bytes()).collect();
     for label in target.split('.').filter(|label| !label.is_empty()) {
         data.push(label.len() as u8);
         data.extend(label.as_bytes());

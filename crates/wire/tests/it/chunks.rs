@@ -27,16 +27,9 @@ fn decode(input: &[u8], ends: &[usize]) -> Result<Option<Decoded>, BadChunk> {
                 Step::More => at = end,
                 Step::End(len) => {
                     assert!(body.is_done());
-                    let trailers = body
-                        .trailers()
-                        .iter()
-                        .map(|f| (f.name.to_vec(), f.value.to_vec()))
-                        .collect();
-                    return Ok(Some(Decoded {
-                        data,
-                        trailers,
-                        rest: input.len() - at - len,
-                    }));
+                    let trailers =
+                        body.trailers().iter().map(|f| (f.name.to_vec(), f.value.to_vec())).collect();
+                    return Ok(Some(Decoded { data, trailers, rest: input.len() - at - len }));
                 }
             }
             assert!(!body.is_done());
@@ -55,24 +48,14 @@ fn good_bodies() {
         ("0\r\n\r\n", "", vec![], 0),
         ("0000000000000000\r\n\r\nGET", "", vec![], 3),
         ("5\r\nhello\r\n0\r\n\r\n", "hello", vec![], 0),
-        (
-            "5;a=\"b;c\";d\tx\r\nhello\r\n6;\r\n world\r\n0;e\r\n\r\n",
-            "hello world",
-            vec![],
-            0,
-        ),
+        ("5;a=\"b;c\";d\tx\r\nhello\r\n6;\r\n world\r\n0;e\r\n\r\n", "hello world", vec![], 0),
         (
             "A\r\n0123456789\r\na\r\n\r\n\r\n\r\n\r\n\r\n\r\n0\r\n\r\n",
             "0123456789\r\n\r\n\r\n\r\n\r\n",
             vec![],
             0,
         ),
-        (
-            "0\r\nX-Sum:  1 \r\nx-b:\r\n\r\n",
-            "",
-            vec![pair("X-Sum", "1"), pair("x-b", "")],
-            0,
-        ),
+        ("0\r\nX-Sum:  1 \r\nx-b:\r\n\r\n", "", vec![pair("X-Sum", "1"), pair("x-b", "")], 0),
         (
             "0\r\nHost: b\r\nX: y\r\nContent-Length: 9\r\nCookie: c\r\nX-Forwarded-For: ::1\r\n\r\n",
             "",
@@ -80,11 +63,7 @@ fn good_bodies() {
             0,
         ),
     ] {
-        let expected = Some(Decoded {
-            data: data.as_bytes().to_vec(),
-            trailers,
-            rest,
-        });
+        let expected = Some(Decoded { data: data.as_bytes().to_vec(), trailers, rest });
         assert_eq!(decode(input.as_bytes(), &[]), Ok(expected), "{input:?}");
     }
 }
@@ -117,18 +96,12 @@ fn limits() {
 
     let many = |n| format!("0\r\n{}\r\n", "X: y\r\n".repeat(n));
     assert!(decode(many(TRAILER_FIELDS).as_bytes(), &[]).is_ok());
-    assert_eq!(
-        decode(many(TRAILER_FIELDS + 1).as_bytes(), &[]),
-        Err(BadChunk::Trailers)
-    );
+    assert_eq!(decode(many(TRAILER_FIELDS + 1).as_bytes(), &[]), Err(BadChunk::Trailers));
 
     // `X: ` CR LF CR LF are seven.
     let large = |n| format!("0\r\nX: {}\r\n\r\n", "y".repeat(n));
     assert!(decode(large(TRAILERS - 7).as_bytes(), &[]).is_ok());
-    assert_eq!(
-        decode(large(TRAILERS - 6).as_bytes(), &[]),
-        Err(BadChunk::Trailers)
-    );
+    assert_eq!(decode(large(TRAILERS - 6).as_bytes(), &[]), Err(BadChunk::Trailers));
     let endless = format!("0\r\n{}", "y".repeat(TRAILERS + 1));
     assert_eq!(decode(endless.as_bytes(), &[]), Err(BadChunk::Trailers));
 }
@@ -140,14 +113,8 @@ fn nearly_a_body() -> impl Strategy<Value = Vec<u8>> {
         2 => prop::sample::select(vec![&b"0\r\n"[..], b"0;x\r\n", b"00\r\n\r\n", b"X: y\r\n", b"Host:z\r\n", b"\r\n"]),
         1 => prop::sample::select(vec![&b"\n"[..], b"\r", b" ", b"+", b"0x", b";", b"ffffffffffffffff", b"3\r\nab", b"\0"]),
     ];
-    let end = prop::sample::select(vec![
-        &b"0\r\n\r\n"[..],
-        b"0\r\nX: y\r\n\r\n",
-        b"0\r\n\r\nmore",
-        b"",
-    ]);
-    (prop::collection::vec(piece, 0..8), end)
-        .prop_map(|(pieces, end)| [&pieces.concat(), end].concat())
+    let end = prop::sample::select(vec![&b"0\r\n\r\n"[..], b"0\r\nX: y\r\n\r\n", b"0\r\n\r\nmore", b""]);
+    (prop::collection::vec(piece, 0..8), end).prop_map(|(pieces, end)| [&pieces.concat(), end].concat())
 }
 
 fn any_body() -> impl Strategy<Value = Vec<u8>> {

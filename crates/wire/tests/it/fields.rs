@@ -16,17 +16,7 @@ enum Edit {
 }
 
 fn name() -> impl Strategy<Value = Vec<u8>> {
-    let names = [
-        "Host",
-        "via",
-        "VIA",
-        "Cookie",
-        "cookie",
-        "x-a",
-        "X-A",
-        "x-b",
-        "Content-Length",
-    ];
+    let names = ["Host", "via", "VIA", "Cookie", "cookie", "x-a", "X-A", "x-b", "Content-Length"];
     prop::sample::select(names.map(|n| n.as_bytes().to_vec()).to_vec())
 }
 
@@ -75,34 +65,16 @@ fn apply(fields: &mut Fields, model: &mut Vec<Pair>, edit: Edit) {
 fn head(pairs: &[(Pair, &str, &str)]) -> RequestHead {
     let mut text = b"GET / HTTP/1.0\r\n".to_vec();
     for ((name, value), before, behind) in pairs {
-        text.extend(
-            [
-                name,
-                &b":"[..],
-                before.as_bytes(),
-                value,
-                behind.as_bytes(),
-                b"\r\n",
-            ]
-            .concat(),
-        );
+        text.extend([name, &b":"[..], before.as_bytes(), value, behind.as_bytes(), b"\r\n"].concat());
     }
     text.extend_from_slice(b"\r\n");
     let mut head = RequestHead::default();
-    assert_eq!(
-        head.read(&text, LIMITS),
-        Ok(Some(text.len())),
-        "{}",
-        text.escape_ascii()
-    );
+    assert_eq!(head.read(&text, LIMITS), Ok(Some(text.len())), "{}", text.escape_ascii());
     head
 }
 
 fn pairs(fields: &Fields) -> Vec<Pair> {
-    fields
-        .iter()
-        .map(|f| (f.name.to_vec(), f.value.to_vec()))
-        .collect()
+    fields.iter().map(|f| (f.name.to_vec(), f.value.to_vec())).collect()
 }
 
 /// What `write_to` wrote, read by the simple reader.
@@ -150,18 +122,8 @@ fn members_of_lists() {
     let mut fields = Fields::default();
     fields.push(b"Connection", b"a, Upgrade ,,close-not");
     fields.push(b"connection", b"\"close\"");
-    for (member, has) in [
-        ("upgrade", true),
-        ("A", true),
-        ("close", false),
-        ("", false),
-        ("upgr", false),
-    ] {
-        assert_eq!(
-            fields.has_member(Known::Connection, member.as_bytes()),
-            has,
-            "{member}"
-        );
+    for (member, has) in [("upgrade", true), ("A", true), ("close", false), ("", false), ("upgr", false)] {
+        assert_eq!(fields.has_member(Known::Connection, member.as_bytes()), has, "{member}");
     }
 }
 

@@ -41,10 +41,7 @@ fn request(input: &[u8]) -> (RequestHead, Result<Option<usize>, BadHead>) {
 }
 
 fn fields(fields: &wire::Fields) -> Vec<naive::Pair> {
-    fields
-        .iter()
-        .map(|f| (f.name.to_vec(), f.value.to_vec()))
-        .collect()
+    fields.iter().map(|f| (f.name.to_vec(), f.value.to_vec())).collect()
 }
 
 fn first_line(head: &RequestHead) -> Vec<u8> {

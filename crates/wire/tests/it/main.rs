@@ -17,7 +17,4 @@ mod requests;
 use wire::Limits;
 
 /// The default limits of a node's head.
-const LIMITS: Limits = Limits {
-    bytes: 32 * 1024,
-    fields: 128,
-};
+const LIMITS: Limits = Limits { bytes: 32 * 1024, fields: 128 };

@@ -49,14 +49,7 @@ fn each_is_refused_with_its_status() {
     let wrong: Vec<String> = corpus()
         .iter()
         .filter(|case| refusal(&case.bytes) != Some(case.status))
-        .map(|case| {
-            format!(
-                "{}: {:?}, not {}",
-                case.name,
-                refusal(&case.bytes),
-                case.status
-            )
-        })
+        .map(|case| format!("{}: {:?}, not {}", case.name, refusal(&case.bytes), case.status))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -67,11 +60,7 @@ fn no_front_of_one_is_refused_otherwise() {
     for case in corpus() {
         for end in 0..case.bytes.len().min(400) {
             let early = refusal(&case.bytes[..end]);
-            assert!(
-                early.is_none() || early == Some(case.status),
-                "{}: {early:?} after {end}",
-                case.name
-            );
+            assert!(early.is_none() || early == Some(case.status), "{}: {early:?} after {end}", case.name);
         }
     }
 }

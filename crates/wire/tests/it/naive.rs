@@ -23,9 +23,7 @@ pub fn chunked(bytes: &[u8]) -> Option<(Vec<u8>, Vec<Pair>, usize)> {
     loop {
         let (line, behind) = cut(rest)?;
         let digits = line.split(|&b| b == b';').next()?;
-        let digits = std::str::from_utf8(digits)
-            .ok()
-            .filter(|d| d.len() <= 16 && !d.starts_with('+'))?;
+        let digits = std::str::from_utf8(digits).ok().filter(|d| d.len() <= 16 && !d.starts_with('+'))?;
         let size = usize::try_from(u64::from_str_radix(digits, 16).ok()?).ok()?;
         if size == 0 {
             rest = behind;
@@ -66,10 +64,6 @@ fn field(line: &[u8]) -> Option<Pair> {
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     let blank = |b: &u8| *b == b' ' || *b == b'\t';
     let start = value.iter().position(|b| !blank(b)).unwrap_or(value.len());
-    let end = value
-        .iter()
-        .rposition(|b| !blank(b))
-        .map_or(start, |at| at + 1);
-    (!name.is_empty() && !name.iter().any(blank))
-        .then(|| (name.to_vec(), value[start..end].to_vec()))
+    let end = value.iter().rposition(|b| !blank(b)).map_or(start, |at| at + 1);
+    (!name.is_empty() && !name.iter().any(blank)).then(|| (name.to_vec(), value[start..end].to_vec()))
 }

@@ -7,19 +7,13 @@ use crate::LIMITS;
 
 fn read(text: &str) -> RequestHead {
     let mut head = RequestHead::default();
-    assert_eq!(
-        head.read(text.as_bytes(), LIMITS),
-        Ok(Some(text.len())),
-        "{text:?}"
-    );
+    assert_eq!(head.read(text.as_bytes(), LIMITS), Ok(Some(text.len())), "{text:?}");
     head
 }
 
 /// A head with these further lines.
 fn with(lines: &str) -> RequestHead {
-    read(&format!(
-        "POST / HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n"
-    ))
+    read(&format!("POST / HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n"))
 }
 
 #[test]
@@ -27,19 +21,10 @@ fn parts_of_a_head() {
     let head = read(
         "\r\nPATCH /a/b?c=d?e HTTP/1.1\r\nhOST: a.example:80\r\nX-Y:\t z  \r\nEmpty:\r\nObs: \u{e4}\r\n\r\n",
     );
-    assert_eq!(
-        (head.method, head.method_text()),
-        (Method::Patch, &b"PATCH"[..])
-    );
+    assert_eq!((head.method, head.method_text()), (Method::Patch, &b"PATCH"[..]));
     assert_eq!(head.version, Version::Http11);
-    assert_eq!(
-        (head.form(), head.target()),
-        (Form::Origin, &b"/a/b?c=d?e"[..])
-    );
-    assert_eq!(
-        (head.path(), head.query()),
-        (&b"/a/b"[..], Some(&b"c=d?e"[..]))
-    );
+    assert_eq!((head.form(), head.target()), (Form::Origin, &b"/a/b?c=d?e"[..]));
+    assert_eq!((head.path(), head.query()), (&b"/a/b"[..], Some(&b"c=d?e"[..])));
     assert_eq!(head.authority(), b"a.example:80");
     assert_eq!(head.fields.get_named(b"x-y"), Some(&b"z"[..]));
     assert_eq!(head.fields.get_named(b"empty"), Some(&b""[..]));
@@ -69,11 +54,7 @@ fn targets() {
     ] {
         let head = read(&format!("{method} {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
         let seen = (head.form(), head.authority(), head.path_and_query());
-        assert_eq!(
-            seen,
-            (form, authority.as_bytes(), path.as_bytes()),
-            "{method} {target}"
-        );
+        assert_eq!(seen, (form, authority.as_bytes(), path.as_bytes()), "{method} {target}");
     }
 }
 
@@ -82,10 +63,7 @@ fn versions() {
     assert_eq!(read("GET / HTTP/1.0\r\n\r\n").version, Version::Http10);
     assert_eq!(read("GET / HTTP/1.0\r\n\r\n").authority(), b"");
     assert_eq!(read("GET http://a/ HTTP/1.0\r\n\r\n").authority(), b"a");
-    assert_eq!(
-        read("GET / HTTP/1.9\r\nHost: a\r\n\r\n").version,
-        Version::Http11
-    );
+    assert_eq!(read("GET / HTTP/1.9\r\nHost: a\r\n\r\n").version, Version::Http11);
 }
 
 #[test]
@@ -101,10 +79,7 @@ fn hosts() {
         "[2001:db8::1]:443",
         "xn--4ca.example",
     ] {
-        assert_eq!(
-            read(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).authority(),
-            host.as_bytes()
-        );
+        assert_eq!(read(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).authority(), host.as_bytes());
     }
 }
 
@@ -115,10 +90,7 @@ fn lengths() {
         ("Content-Length: 0\r\n", Length::Exact(0)),
         ("content-length:5\r\n", Length::Exact(5)),
         ("Content-Length: \t007 \r\n", Length::Exact(7)),
-        (
-            "Content-Length: 9999999999999999999\r\n",
-            Length::Exact(9_999_999_999_999_999_999),
-        ),
+        ("Content-Length: 9999999999999999999\r\n", Length::Exact(9_999_999_999_999_999_999)),
         ("Transfer-Encoding: chunked\r\n", Length::Chunked),
         ("transfer-encoding:  CHUNKED\t\r\n", Length::Chunked),
     ] {
@@ -140,21 +112,14 @@ fn kept_alive() {
         ("1.0", "Connection: keep-alive, close\r\n", false),
     ] {
         let head = read(&format!("GET / HTTP/{version}\r\nHost: a\r\n{lines}\r\n"));
-        assert_eq!(
-            framing::keeps_alive(head.version, &head.fields),
-            keeps,
-            "{version} {lines}"
-        );
+        assert_eq!(framing::keeps_alive(head.version, &head.fields), keeps, "{version} {lines}");
     }
 }
 
 #[test]
 fn expectations() {
     assert_eq!(framing::expects_continue(&with("")), Ok(false));
-    assert_eq!(
-        framing::expects_continue(&with("Expect: 100-Continue\r\n")),
-        Ok(true)
-    );
+    assert_eq!(framing::expects_continue(&with("Expect: 100-Continue\r\n")), Ok(true));
     assert_eq!(
         framing::expects_continue(&with("Expect: 100-continue\r\nExpect: 100-continue\r\n")),
         Ok(true)
@@ -184,21 +149,11 @@ fn limits_are_exact() {
 /// A reader whose buffer is as large as the limit always gets an answer when that is full.
 #[test]
 fn a_full_buffer_is_never_called_unfinished() {
-    for text in [
-        "\r\nGET / HTTP/1.1\r\nHost: a",
-        "\r\nGET /aaaaaaaaaaaaaaaaaaaaa",
-        "GET / HTTP/1.1\r\nHost: a\r",
-    ] {
-        let limits = Limits {
-            bytes: text.len(),
-            fields: 9,
-        };
-        assert!(
-            RequestHead::default()
-                .read(text.as_bytes(), limits)
-                .is_err(),
-            "{text:?}"
-        );
+    for text in
+        ["\r\nGET / HTTP/1.1\r\nHost: a", "\r\nGET /aaaaaaaaaaaaaaaaaaaaa", "GET / HTTP/1.1\r\nHost: a\r"]
+    {
+        let limits = Limits { bytes: text.len(), fields: 9 };
+        assert!(RequestHead::default().read(text.as_bytes(), limits).is_err(), "{text:?}");
     }
 }
 
@@ -206,28 +161,14 @@ fn a_full_buffer_is_never_called_unfinished() {
 #[test]
 fn nothing_stays_of_the_head_before() {
     let mut head = read("DELETE /private HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n");
-    for bad in [
-        "",
-        "GET",
-        "GET\r\n",
-        "GET /x HTTP/1.1\r\nX: y\r\nBad\r\n\r\n",
-        "GET /x HTTP/1.1\r\nX: y\r\n",
-    ] {
+    for bad in ["", "GET", "GET\r\n", "GET /x HTTP/1.1\r\nX: y\r\nBad\r\n\r\n", "GET /x HTTP/1.1\r\nX: y\r\n"]
+    {
         assert_ne!(head.read(bad.as_bytes(), LIMITS), Ok(Some(bad.len())));
         assert_eq!(head.fields.iter().count(), 0, "{bad:?}");
-        assert_eq!(
-            (head.method_text(), head.target(), head.authority()),
-            (&b""[..], &b""[..], &b""[..])
-        );
-        assert_eq!(
-            (head.method, head.query(), head.fields.get(Known::Cookie)),
-            (Method::Get, None, None)
-        );
+        assert_eq!((head.method_text(), head.target(), head.authority()), (&b""[..], &b""[..], &b""[..]));
+        assert_eq!((head.method, head.query(), head.fields.get(Known::Cookie)), (Method::Get, None, None));
     }
     head = read("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
     head.fields.clear();
-    assert_eq!(
-        (head.method_text(), head.target(), head.path()),
-        (&b""[..], &b""[..], &b"/"[..])
-    );
+    assert_eq!((head.method_text(), head.target(), head.path()), (&b""[..], &b""[..], &b"/"[..]));
 }

@@ -39,28 +39,15 @@ struct World {
 
 impl World {
     fn new(how: Balance, n: usize) -> Self {
-        let all: Vec<_> = candidates(&vec![1; n])
-            .into_iter()
-            .map(|c| (c, true))
-            .collect();
+        let all: Vec<_> = candidates(&vec![1; n]).into_iter().map(|c| (c, true)).collect();
         let picker = Picker::new(&how, Vec::new(), 0);
-        let mut world = Self {
-            how,
-            all,
-            picker,
-            open: Vec::new(),
-            now: 0,
-        };
+        let mut world = Self { how, all, picker, open: Vec::new(), now: 0 };
         world.rebuild();
         world
     }
 
     fn well(&self) -> Vec<Candidate> {
-        self.all
-            .iter()
-            .filter(|(_, well)| *well)
-            .map(|(c, _)| c.clone())
-            .collect()
+        self.all.iter().filter(|(_, well)| *well).map(|(c, _)| c.clone()).collect()
     }
 
     fn rebuild(&mut self) {
@@ -83,11 +70,7 @@ impl World {
             Step::Begin(x) => self.begin(x)?,
             Step::End(i) => self.end(i),
         }
-        let counted: usize = self
-            .all
-            .iter()
-            .map(|(c, _)| c.load.in_flight() as usize)
-            .sum();
+        let counted: usize = self.all.iter().map(|(c, _)| c.load.in_flight() as usize).sum();
         prop_assert_eq!(counted, self.open.len());
         Ok(())
     }
@@ -118,11 +101,7 @@ impl World {
             return;
         }
         let (key, since) = self.open.swap_remove(i.index(self.open.len()));
-        let load = self
-            .all
-            .iter()
-            .find(|(c, _)| c.key == key)
-            .map(|(c, _)| &c.load);
+        let load = self.all.iter().find(|(c, _)| c.key == key).map(|(c, _)| &c.load);
         let load = load.expect("endpoints are never forgotten here");
         load.end();
         load.observe(self.now, self.now - since);

@@ -10,11 +10,7 @@ use super::{candidates, client, end, home, pick};
 const KEYS: u64 = 20_000;
 
 fn hashed() -> [Balance; 3] {
-    [
-        Balance::IpHash,
-        Balance::Hash(HashBy::Client),
-        Balance::Maglev,
-    ]
+    [Balance::IpHash, Balance::Hash(HashBy::Client), Balance::Maglev]
 }
 
 fn homes(how: &Balance, all: &[Candidate]) -> Vec<u64> {
@@ -24,11 +20,7 @@ fn homes(how: &Balance, all: &[Candidate]) -> Vec<u64> {
 
 /// The share of keys that moved from one candidate to another though theirs is still there.
 fn moved_needlessly(before: &[u64], after: &[u64], gone: &[u64]) -> f64 {
-    let moves = before
-        .iter()
-        .zip(after)
-        .filter(|(b, a)| b != a && !gone.contains(b))
-        .count();
+    let moves = before.iter().zip(after).filter(|(b, a)| b != a && !gone.contains(b)).count();
     moves as f64 / before.len() as f64
 }
 
@@ -47,15 +39,9 @@ fn few_keys_move_when_one_leaves() {
             let needless = moved_needlessly(&before, &after, &[gone.key]);
             // Of a ring only the keys of the one that left move; of Maglev a few others too.
             let most = if how == Balance::Maglev { 0.02 } else { 0.0 };
-            assert!(
-                needless <= most,
-                "{how:?}, {n}: {needless} moved for nothing"
-            );
+            assert!(needless <= most, "{how:?}, {n}: {needless} moved for nothing");
             let share = share_of(&before, gone.key);
-            assert!(
-                share <= 1.5 / n as f64 + 0.001,
-                "{how:?}, {n}: it had {share}"
-            );
+            assert!(share <= 1.5 / n as f64 + 0.001, "{how:?}, {n}: it had {share}");
         }
     }
 }

@@ -10,10 +10,7 @@ const S: u64 = 1_000_000_000;
 
 /// Whether a with one request more is busier than b with one request more, exactly.
 fn busier(a: &Candidate, in_flight_before: u32, b: &Candidate) -> bool {
-    let (f, g) = (
-        u64::from(in_flight_before) + 1,
-        u64::from(b.load.in_flight()) + 1,
-    );
+    let (f, g) = (u64::from(in_flight_before) + 1, u64::from(b.load.in_flight()) + 1);
     f * u64::from(b.weight) > g * u64::from(a.weight)
 }
 
@@ -69,12 +66,7 @@ fn least_connections_hears_of_requests_that_ended_elsewhere() {
     // Those of the odd ones end without a word to this Picker, as if begun through another.
     (0..50).for_each(|i| (0..100 * (i % 2)).for_each(|_| all[i].load.end()));
     let picks: Vec<usize> = (0..20_000).map(|k| pick(&picker, 0, client(k))).collect();
-    assert!(
-        picks.len() == 20_000
-            && all
-                .iter()
-                .all(|c| (398..=402).contains(&c.load.in_flight()))
-    );
+    assert!(picks.len() == 20_000 && all.iter().all(|c| (398..=402).contains(&c.load.in_flight())));
 }
 
 /// One more request in flight at `i`, counted through a Picker of its own.
@@ -128,11 +120,7 @@ fn unknown_latency_is_no_stampede() {
     (0..100).for_each(|k| {
         picker.pick(0, client(k), S, &Tried::default());
     });
-    assert!(
-        (8..=12).contains(&all[0].load.in_flight()),
-        "{}",
-        all[0].load.in_flight()
-    );
+    assert!((8..=12).contains(&all[0].load.in_flight()), "{}", all[0].load.in_flight());
 }
 
 #[test]
@@ -141,48 +129,25 @@ fn scores_say_why() {
     let why = |how: &Balance| {
         let picker = Picker::new(how, all.clone(), 0);
         let scores = picker.scores(client(1), S);
-        assert!(
-            scores
-                .iter()
-                .zip(&all)
-                .all(|(s, c)| s.key == c.key && s.weight == c.weight)
-        );
-        scores
-            .into_iter()
-            .map(|score| score.why)
-            .collect::<Vec<_>>()
+        assert!(scores.iter().zip(&all).all(|(s, c)| s.key == c.key && s.weight == c.weight));
+        scores.into_iter().map(|score| score.why).collect::<Vec<_>>()
     };
     begin(&all, 1);
     all[1].load.observe(S, 2 * S / 1000);
     assert_eq!(WEIGHT_ONE, 1000);
-    assert_eq!(
-        why(&Balance::Random),
-        ["drawn 25.0 % of the time", "drawn 75.0 % of the time"]
-    );
-    let least = [
-        "(0 in flight + 1) / 1 = 1.00",
-        "(1 in flight + 1) / 3 = 0.67",
-    ];
+    assert_eq!(why(&Balance::Random), ["drawn 25.0 % of the time", "drawn 75.0 % of the time"]);
+    let least = ["(0 in flight + 1) / 1 = 1.00", "(1 in flight + 1) / 3 = 0.67"];
     assert_eq!(why(&Balance::LeastConnections), least);
     assert_eq!(why(&Balance::TwoChoices), least);
-    let latency = [
-        "latency unknown; (0 in flight + 1) / 1 = 1.00",
-        "2.0 ms × (1 in flight + 1) / 3 = 0.67",
-    ];
+    let latency = ["latency unknown; (0 in flight + 1) / 1 = 1.00", "2.0 ms × (1 in flight + 1) / 3 = 0.67"];
     assert_eq!(why(&Balance::Latency), latency);
     let hashed = why(&Balance::Hash(HashBy::Path)).join("\n");
     assert!(hashed.contains("this key is its own; "), "{hashed}");
     assert!(hashed.contains("1 of at most 2 in flight"), "{hashed}");
     for how in [Balance::IpHash, Balance::Maglev] {
-        let own = why(&how)
-            .iter()
-            .filter(|why| *why == "this key is its own")
-            .count();
+        let own = why(&how).iter().filter(|why| *why == "this key is its own").count();
         assert_eq!(own, 1);
     }
-    let next = why(&Balance::RoundRobin)
-        .iter()
-        .filter(|why| *why == "its turn is next")
-        .count();
+    let next = why(&Balance::RoundRobin).iter().filter(|why| *why == "its turn is next").count();
     assert_eq!(next, 1);
 }

@@ -19,16 +19,7 @@ use upstream::balance::{Candidate, Load, Picker, Tried, WEIGHT_ONE, hash};
 pub fn ways() -> Vec<Balance> {
     use Balance::*;
     let by_client = Hash(HashBy::Client);
-    vec![
-        RoundRobin,
-        Random,
-        LeastConnections,
-        TwoChoices,
-        Latency,
-        IpHash,
-        by_client,
-        Maglev,
-    ]
+    vec![RoundRobin, Random, LeastConnections, TwoChoices, Latency, IpHash, by_client, Maglev]
 }
 
 /// Candidates with whole weights, idle, each with a key of its own.
@@ -48,9 +39,7 @@ pub fn client(k: u64) -> u64 {
 
 /// A pick that must succeed, with nothing tried.
 pub fn pick(picker: &Picker, hash: u64, random: u64) -> usize {
-    picker
-        .pick(hash, random, 0, &Tried::default())
-        .expect("there are candidates")
+    picker.pick(hash, random, 0, &Tried::default()).expect("there are candidates")
 }
 
 /// As a caller does when a request is over.

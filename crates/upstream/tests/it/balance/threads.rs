@@ -46,11 +46,7 @@ fn least_connections_knows_the_least_when_all_rest() {
             let least = (0..70).map(ratio).fold(f64::MAX, f64::min);
             let before: Vec<f64> = (0..70).map(ratio).collect();
             let i = pick(&picker, 0, client(k) | 1);
-            assert!(
-                before[i] <= least * 1.000_001,
-                "picked {} of {least}",
-                before[i]
-            );
+            assert!(before[i] <= least * 1.000_001, "picked {} of {least}", before[i]);
         }
     }
 }
@@ -64,12 +60,7 @@ fn bounded_load_knows_the_sum_when_all_rest() {
         stress(&picker, &all, 1000, 0);
         // With nothing in flight everyone may have one: ⌈5/4 · 1 / 20⌉.
         let scores = picker.scores(0, 0);
-        assert!(
-            scores
-                .iter()
-                .all(|s| s.why.ends_with("0 of at most 1 in flight")),
-            "{scores:?}"
-        );
+        assert!(scores.iter().all(|s| s.why.ends_with("0 of at most 1 in flight")), "{scores:?}");
     }
 }
 
