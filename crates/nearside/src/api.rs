@@ -19,10 +19,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(60);
 /// The largest answer: a node with very many endpoints tells some hundred bytes of each.
 const LARGEST: usize = 64 << 20;
-const HEAD: Limits = Limits {
-    bytes: 32 << 10,
-    fields: 100,
-};
+const HEAD: Limits = Limits { bytes: 32 << 10, fields: 100 };
 
 /// Where an admin API is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,9 +56,7 @@ impl FromStr for Place {
             .rsplit_once(':')
             .filter(|(host, _)| wire::target::host(authority.as_bytes()) == Some(host.as_bytes()));
         match port.map(|(_, port)| port.parse::<u16>()) {
-            Some(Ok(_)) => Ok(Self {
-                authority: authority.to_owned(),
-            }),
+            Some(Ok(_)) => Ok(Self { authority: authority.to_owned() }),
             _ => Err("it is not an address with a port; write it as http://127.0.0.1:9900"),
         }
     }
@@ -134,10 +129,7 @@ impl<'a> Api<'a> {
     /// The one at `place`, with the token from the environment.
     pub fn at(place: &'a Place) -> Self {
         let token = std::env::var("NEARSIDE_ADMIN_TOKEN").ok();
-        Self {
-            place,
-            token: token.filter(|token| !token.is_empty()),
-        }
+        Self { place, token: token.filter(|token| !token.is_empty()) }
     }
 
     /// The body of the answer to `GET /api/v1/PATH`.
@@ -157,9 +149,7 @@ impl<'a> Api<'a> {
         if (200..300).contains(&answer.status) {
             return Ok(answer.body);
         }
-        let told = ["detail", "title"]
-            .iter()
-            .find_map(|key| answer.body.get(key)?.as_str());
+        let told = ["detail", "title"].iter().find_map(|key| answer.body.get(key)?.as_str());
         Err(ApiError::Refused {
             place: self.place.clone(),
             why: told.map_or_else(|| format!("status {}", answer.status), str::to_owned),
@@ -172,14 +162,9 @@ impl<'a> Api<'a> {
     /// When there is no node, or it wants a token.
     pub fn ask(&self, method: &str, path: &str) -> Result<Answer, ApiError> {
         let place = || self.place.clone();
-        let stream = connect(self.place.authority()).map_err(|cause| ApiError::NoNode {
-            place: place(),
-            cause,
-        })?;
-        let not_a_node = |why: String| ApiError::NotANode {
-            place: place(),
-            why,
-        };
+        let stream =
+            connect(self.place.authority()).map_err(|cause| ApiError::NoNode { place: place(), cause })?;
+        let not_a_node = |why: String| ApiError::NotANode { place: place(), why };
         let (status, body) = self
             .send(method, path, &stream)
             .and_then(|()| receive(&stream))
@@ -290,24 +275,11 @@ mod tests {
 
     #[test]
     fn a_place_is_an_address_with_a_port() {
-        for url in [
-            "http://127.0.0.1:9900",
-            "http://127.0.0.1:9900/",
-            "127.0.0.1:9900",
-        ] {
+        for url in ["http://127.0.0.1:9900", "http://127.0.0.1:9900/", "127.0.0.1:9900"] {
             assert_eq!(url.parse::<Place>().unwrap().to_string(), Place::DEFAULT);
         }
         assert_eq!("[::1]:99".parse::<Place>().unwrap().authority(), "[::1]:99");
-        for url in [
-            "",
-            "http://",
-            "localhost",
-            "::1",
-            "a:b",
-            "a:99999",
-            "https://a:1",
-            "a:1/b",
-        ] {
+        for url in ["", "http://", "localhost", "::1", "a:b", "a:99999", "https://a:1", "a:1/b"] {
             assert!(url.parse::<Place>().is_err(), "{url}");
         }
     }
@@ -315,14 +287,9 @@ mod tests {
     #[test]
     fn whole_answers_are_decoded_and_others_refused() {
         let ok = |text: &str| decode(text.as_bytes());
+        assert_eq!(ok("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"), Ok((200, b"hi".to_vec())));
         assert_eq!(
-            ok("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"),
-            Ok((200, b"hi".to_vec()))
-        );
-        assert_eq!(
-            ok(
-                "HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1\r\ni\r\n0\r\n\r\n"
-            ),
+            ok("HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1\r\ni\r\n0\r\n\r\n"),
             Ok((404, b"hi".to_vec()))
         );
         assert_eq!(ok("HTTP/1.1 200 OK\r\n\r\nall"), Ok((200, b"all".to_vec())));

@@ -14,10 +14,9 @@ pub fn check(ask: &cli::Check) -> ExitCode {
     if ask.json {
         terminal::print_json(&match &loaded {
             Ok(loaded) => json!({ "holds": true, "diagnostics": loaded.warnings, "omitted": 0 }),
-            Err(Report {
-                diagnostics,
-                omitted,
-            }) => json!({ "holds": false, "diagnostics": diagnostics, "omitted": omitted }),
+            Err(Report { diagnostics, omitted }) => {
+                json!({ "holds": false, "diagnostics": diagnostics, "omitted": omitted })
+            }
         });
     } else {
         terminal::print(&match &loaded {

@@ -176,11 +176,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn header(text: &str) -> Result<String, &'static str> {
-    if text.contains(':') {
-        Ok(text.to_owned())
-    } else {
-        Err("it has no colon; write it as 'Name: value'")
-    }
+    if text.contains(':') { Ok(text.to_owned()) } else { Err("it has no colon; write it as 'Name: value'") }
 }
 
 #[cfg(test)]

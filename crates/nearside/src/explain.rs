@@ -31,21 +31,10 @@ struct Explained {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 enum Outcome {
-    Refused {
-        status: u16,
-        why: String,
-    },
-    Responded {
-        status: u16,
-    },
-    Redirected {
-        status: u16,
-        to: String,
-    },
-    Forwarded {
-        to: Vec<Party>,
-        mirror: Option<Mirror>,
-    },
+    Refused { status: u16, why: String },
+    Responded { status: u16 },
+    Redirected { status: u16, to: String },
+    Forwarded { to: Vec<Party>, mirror: Option<Mirror> },
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,11 +129,7 @@ fn by_file(ask: &cli::Explain) -> Result<Json, Failure> {
 }
 
 fn by_node(ask: &cli::Explain, place: &Place) -> Result<Json, Failure> {
-    let mut path = format!(
-        "explain?url={}&method={}",
-        escape(&ask.url),
-        escape(&ask.method)
-    );
+    let mut path = format!("explain?url={}&method={}", escape(&ask.url), escape(&ask.method));
     if let Some(from) = ask.from {
         let _ = write!(path, "&from={}", escape(&from.to_string()));
     }
@@ -196,10 +181,8 @@ fn shares(to: &[Party]) -> String {
     if let [only] = to {
         return only.service.clone();
     }
-    let parts: Vec<String> = to
-        .iter()
-        .map(|party| format!("{} ({})", party.service, percent(party.share)))
-        .collect();
+    let parts: Vec<String> =
+        to.iter().map(|party| format!("{} ({})", party.service, percent(party.share))).collect();
     parts.join(" or ")
 }
 
@@ -210,26 +193,17 @@ fn routes(explained: &Explained, paint: Paint) -> String {
     let row = |considered: &Considered| {
         let mark = if considered.chosen { "  →" } else { "" };
         let line = format!("line {}", considered.line);
-        [
-            mark.to_owned(),
-            considered.route.clone(),
-            line,
-            considered.why.clone(),
-        ]
+        [mark.to_owned(), considered.route.clone(), line, considered.why.clone()]
     };
     let rows: Vec<[String; 4]> = explained.routes.iter().map(row).collect();
     let mut text = format!("\n{}\n", paint.dim("ROUTES"));
-    text += &table(
-        &rows,
-        &[Align::Right, Align::Left, Align::Left, Align::Left],
-        |_, row, cell| {
-            if explained.routes.get(row).is_some_and(|route| route.chosen) {
-                paint.bold(cell)
-            } else {
-                cell.to_owned()
-            }
-        },
-    );
+    text += &table(&rows, &[Align::Right, Align::Left, Align::Left, Align::Left], |_, row, cell| {
+        if explained.routes.get(row).is_some_and(|route| route.chosen) {
+            paint.bold(cell)
+        } else {
+            cell.to_owned()
+        }
+    });
     if explained.routes_omitted > 0 {
         let _ = writeln!(text, "and {} more", count(explained.routes_omitted));
     }
@@ -241,11 +215,7 @@ fn show_party(party: &Party, paint: Paint) -> String {
         Json::String(name) => name.clone(),
         by => format!("hash of {}", by["hash"].as_str().unwrap_or("the request")),
     };
-    let mut text = format!(
-        "\n{} {} · {balance}\n",
-        paint.dim("SERVICE"),
-        paint.bold(&party.service)
-    );
+    let mut text = format!("\n{} {} · {balance}\n", paint.dim("SERVICE"), paint.bold(&party.service));
     let used = party.endpoints.iter().map(candidate);
     let unused = party.unused.iter().map(|unused| {
         let why = format!("not used: {}", unused.why);
@@ -266,17 +236,9 @@ fn show_party(party: &Party, paint: Paint) -> String {
 /// An endpoint with all that is known of it.
 fn candidate(candidate: &Candidate) -> [String; 3] {
     let mut known = vec![format!("weight {}", candidate.weight)];
-    known.extend(
-        candidate
-            .in_flight
-            .map(|requests| format!("{} in flight", count(requests))),
-    );
+    known.extend(candidate.in_flight.map(|requests| format!("{} in flight", count(requests))));
     known.extend(candidate.latency_ms.map(ms));
-    known.extend(
-        candidate
-            .sticky
-            .then(|| "named by the client's cookie".to_owned()),
-    );
+    known.extend(candidate.sticky.then(|| "named by the client's cookie".to_owned()));
     known.extend((!candidate.why.is_empty()).then(|| candidate.why.clone()));
     [String::new(), candidate.url.clone(), known.join(", ")]
 }
@@ -285,14 +247,8 @@ fn retry(retry: &Retry) -> String {
     if retry.attempts == 0 {
         return "nothing is tried again\n".to_owned();
     }
-    let unsent = if retry.only_if_unsent {
-        ", only if nothing of the request was sent"
-    } else {
-        ""
-    };
-    let left = retry
-        .left
-        .map_or_else(String::new, |left| format!(" ({} left now)", count(left)));
+    let unsent = if retry.only_if_unsent { ", only if nothing of the request was sent" } else { "" };
+    let left = retry.left.map_or_else(String::new, |left| format!(" ({} left now)", count(left)));
     format!(
         "tried again up to {} on {}{unsent}, by at most {} of requests{left}\n",
         counted(retry.attempts, "time"),
@@ -311,17 +267,11 @@ mod tests {
 
     #[test]
     fn a_query_is_escaped() {
-        assert_eq!(
-            escape("http://a/b?c=d e&f"),
-            "http%3A%2F%2Fa%2Fb%3Fc%3Dd%20e%26f"
-        );
+        assert_eq!(escape("http://a/b?c=d e&f"), "http%3A%2F%2Fa%2Fb%3Fc%3Dd%20e%26f");
     }
 
     #[test]
     fn shares_are_shown_in_percent() {
-        assert_eq!(
-            [0.2, 1.0 / 3.0, 1.0].map(percent),
-            ["20 %", "33.33 %", "100 %"]
-        );
+        assert_eq!([0.2, 1.0 / 3.0, 1.0].map(percent), ["20 %", "33.33 %", "100 %"]);
     }
 }

@@ -49,10 +49,7 @@ impl Failure {
     /// 2 for wrong use, 1 for what did not hold.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Request(_)
-            | Self::Mistakes {
-                command_line: true, ..
-            } => ExitCode::from(2),
+            Self::Request(_) | Self::Mistakes { command_line: true, .. } => ExitCode::from(2),
             Self::Mistakes { .. } | Self::Start(_) | Self::Api(_) => ExitCode::FAILURE,
         }
     }
@@ -60,9 +57,6 @@ impl Failure {
 
 impl From<Report> for Failure {
     fn from(report: Report) -> Self {
-        Self::Mistakes {
-            report,
-            command_line: false,
-        }
+        Self::Mistakes { report, command_line: false }
     }
 }

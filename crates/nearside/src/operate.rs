@@ -39,10 +39,7 @@ pub fn reload(ask: &cli::Node) -> Result<ExitCode, Failure> {
         && let Ok(mistakes) = Mistakes::deserialize(&answer.body["diagnostics"])
     {
         if !ask.json {
-            return Err(Failure::from(Report {
-                diagnostics: mistakes.listed,
-                omitted: mistakes.omitted,
-            }));
+            return Err(Failure::from(Report { diagnostics: mistakes.listed, omitted: mistakes.omitted }));
         }
         terminal::print_json(&answer.body);
         return Ok(ExitCode::FAILURE);
@@ -51,11 +48,7 @@ pub fn reload(ask: &cli::Node) -> Result<ExitCode, Failure> {
     show(ask, &body, |body| {
         let reloaded = Reloaded::deserialize(body).ok()?;
         let warnings = Paint::stdout().diagnostics(&reloaded.warnings);
-        let done = if reloaded.changed {
-            "reloaded"
-        } else {
-            "nothing changed"
-        };
+        let done = if reloaded.changed { "reloaded" } else { "nothing changed" };
         Some(format!("{warnings}{done}\n"))
     })
 }
@@ -67,9 +60,7 @@ pub fn reload(ask: &cli::Node) -> Result<ExitCode, Failure> {
 pub fn drain(ask: &cli::Node) -> Result<ExitCode, Failure> {
     let api = Api::at(&ask.admin);
     let body = api.granted(api.ask("POST", "drain")?)?;
-    show(ask, &body, |_| {
-        Some("draining: it finishes what is under way and ends\n".to_owned())
-    })
+    show(ask, &body, |_| Some("draining: it finishes what is under way and ends\n".to_owned()))
 }
 
 fn show(

@@ -25,10 +25,7 @@ pub fn run(ask: &cli::Run) -> Result<ExitCode, Failure> {
     let routes = counted(loaded.plan.routes.len(), "route");
     let name = loaded.plan.node.name.clone();
     let node = start(loaded, Some(ask.file.config.clone()), ask.grace.grace)?;
-    let mut parts = vec![
-        format!("nearside {}", env!("CARGO_PKG_VERSION")),
-        format!("node {name}"),
-    ];
+    let mut parts = vec![format!("nearside {}", env!("CARGO_PKG_VERSION")), format!("node {name}")];
     parts.extend(urls(&node));
     parts.push(format!("admin http://{}", node.admin_address()));
     parts.push(format!("{services}, {routes}"));
@@ -44,12 +41,8 @@ pub fn proxy(ask: &cli::Proxy) -> Result<ExitCode, Failure> {
     let env = |name: &str| std::env::var(name).ok();
     let token = env("NEARSIDE_ADMIN_TOKEN").is_some_and(|token| !token.is_empty());
     let text = proxy_file(ask, token);
-    let loaded = config::parse(&text, COMMAND_LINE, Path::new(""), &env).map_err(|report| {
-        Failure::Mistakes {
-            report,
-            command_line: true,
-        }
-    })?;
+    let loaded = config::parse(&text, COMMAND_LINE, Path::new(""), &env)
+        .map_err(|report| Failure::Mistakes { report, command_line: true })?;
     let endpoints = endpoints(&loaded.plan);
     let node = start(loaded, None, ask.grace.grace)?;
     terminal::note(&format!(
@@ -74,10 +67,7 @@ fn proxy_file(ask: &cli::Proxy, token: bool) -> String {
 }
 
 fn endpoints(plan: &Plan) -> Vec<String> {
-    let all = plan
-        .services
-        .values()
-        .flat_map(|service| &service.endpoints);
+    let all = plan.services.values().flat_map(|service| &service.endpoints);
     all.map(|endpoint| endpoint.url.to_string()).collect()
 }
 
@@ -85,20 +75,12 @@ fn endpoints(plan: &Plan) -> Vec<String> {
 fn start(loaded: Loaded, file: Option<PathBuf>, grace: Duration) -> Result<Node, Failure> {
     terminal::note(&Paint::stderr().diagnostics(&loaded.warnings));
     let plan = loaded.plan;
-    Ok(Node::start(Options {
-        plan,
-        file,
-        grace,
-        tell: None,
-    })?)
+    Ok(Node::start(Options { plan, file, grace, tell: None })?)
 }
 
 fn urls(node: &Node) -> Vec<String> {
     let addresses = node.addresses();
-    addresses
-        .iter()
-        .map(|address| format!("http://{address}"))
-        .collect()
+    addresses.iter().map(|address| format!("http://{address}")).collect()
 }
 
 fn work(node: Node) -> ExitCode {

@@ -62,17 +62,8 @@ struct Endpoint {
     errors: BTreeMap<String, u64>,
 }
 
-const HEADINGS: [&str; 9] = [
-    "SERVICE",
-    "BALANCE",
-    "ENDPOINT",
-    "STATE",
-    "IN FLIGHT",
-    "LATENCY",
-    "REQUESTS",
-    "ERRORS",
-    "",
-];
+const HEADINGS: [&str; 9] =
+    ["SERVICE", "BALANCE", "ENDPOINT", "STATE", "IN FLIGHT", "LATENCY", "REQUESTS", "ERRORS", ""];
 const ALIGN: [Align; 9] = [
     Align::Left,
     Align::Left,
@@ -111,11 +102,7 @@ fn about(node: &Node, paint: Paint) -> String {
         "running" => paint.green("running"),
         other => paint.yellow(other),
     };
-    let urls: Vec<String> = node
-        .listeners
-        .iter()
-        .map(|at| format!("http://{at}"))
-        .collect();
+    let urls: Vec<String> = node.listeners.iter().map(|at| format!("http://{at}")).collect();
     let mut text = format!(
         "nearside {} · node {} · region {} · {phase} for {}\n{}\n{}, {} under way · {} so far{}\n",
         node.version,
@@ -129,15 +116,8 @@ fn about(node: &Node, paint: Paint) -> String {
         quantiles(&node.latency_ms),
     );
     if let Some(why) = &node.reloads.last_error {
-        let ago = node
-            .reloads
-            .last_seconds_ago
-            .map_or_else(String::new, lasting);
-        let _ = writeln!(
-            text,
-            "{} {ago} ago:\n{why}",
-            paint.red("the last reload failed")
-        );
+        let ago = node.reloads.last_seconds_ago.map_or_else(String::new, lasting);
+        let _ = writeln!(text, "{} {ago} ago:\n{why}", paint.red("the last reload failed"));
     }
     text
 }
@@ -170,11 +150,7 @@ fn endpoints(services: &[Service], paint: Paint) -> String {
     });
     for service in services {
         if service.all_ill {
-            let _ = writeln!(
-                text,
-                "{}: no endpoint is well, so all are tried",
-                service.name
-            );
+            let _ = writeln!(text, "{}: no endpoint is well, so all are tried", service.name);
         }
         if let Some(why) = &service.discovery_failure {
             let _ = writeln!(text, "{}: discovery doesn't work: {why}", service.name);

@@ -60,9 +60,7 @@ impl Paint {
     fn wanted(stream: &impl IsTerminal) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        Self {
-            on: stream.is_terminal() && !no_color && !dumb,
-        }
+        Self { on: stream.is_terminal() && !no_color && !dumb }
     }
 
     /// What matters.
@@ -91,11 +89,7 @@ impl Paint {
     }
 
     fn paint(self, code: &str, text: &str) -> String {
-        if self.on {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     /// A report as it is, in colours.
@@ -121,11 +115,7 @@ impl Paint {
         let place = diagnostic.place.to_string();
         diagnostic
             .to_string()
-            .replacen(
-                &format!("{place}: {plain}:"),
-                &format!("{}: {painted}:", self.bold(&place)),
-                1,
-            )
+            .replacen(&format!("{place}: {plain}:"), &format!("{}: {painted}:", self.bold(&place)), 1)
             .replace("\nhelp:", &format!("\n{}:", self.green("help")))
     }
 }

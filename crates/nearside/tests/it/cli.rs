@@ -27,11 +27,7 @@ fn run(args: &[&str]) -> String {
 }
 
 fn show(command: &mut Command) -> String {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
+    let Output { status, stdout, stderr } = command.output().unwrap();
     let mut shown = format!("exit {}\n", status.code().unwrap());
     for (name, bytes) in [("stdout", stdout), ("stderr", stderr)] {
         if !bytes.is_empty() {
@@ -43,8 +39,6 @@ fn show(command: &mut Command) -> String {
 
 /// The output of `run`, which must be JSON on standard output alone.
 fn json(shown: &str) -> serde_json::Value {
-    let (_, text) = shown
-        .split_once("--- stdout\n")
-        .unwrap_or_else(|| panic!("{shown}"));
+    let (_, text) = shown.split_once("--- stdout\n").unwrap_or_else(|| panic!("{shown}"));
     serde_json::from_str(text).unwrap_or_else(|_| panic!("{shown}"))
 }

@@ -19,12 +19,7 @@ fn each_answers_or_fails_in_its_way() {
     let slow = answer(Behaviour::Slow(Duration::from_millis(1)));
     assert_eq!(slow.unwrap().status(), 200);
     assert_eq!(answer(Behaviour::TooLong).unwrap().body.len(), 10);
-    let failures = [
-        Behaviour::Reset,
-        Behaviour::ResetMidAnswer,
-        Behaviour::Close,
-        Behaviour::TooShort,
-    ];
+    let failures = [Behaviour::Reset, Behaviour::ResetMidAnswer, Behaviour::Close, Behaviour::TooShort];
     let kinds = failures.map(|failure| answer(failure).unwrap_err());
     let (reset, end) = (ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof);
     assert_eq!(kinds, [reset, reset, end, end]);
@@ -57,19 +52,11 @@ fn one_that_stops_ends_its_connections_and_can_come_back() {
 fn a_body_and_its_trailers_are_taken() {
     let endpoint = Endpoint::start(Behaviour::Echo);
     let mut client = Client::connect(endpoint.address()).unwrap();
-    client
-        .send("PUT /a HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n")
-        .unwrap();
+    client.send("PUT /a HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
     assert_eq!(client.answer_head().unwrap().status(), 100);
     client.send("2\r\nhi\r\n0\r\nSum: 7\r\n\r\n").unwrap();
     let echo = client.answer().unwrap().json();
-    assert_eq!(
-        (&echo["body"], &echo["trailers"][0][1]),
-        (&"hi".into(), &"7".into())
-    );
+    assert_eq!((&echo["body"], &echo["trailers"][0][1]), (&"hi".into(), &"7".into()));
     assert_eq!(client.ask("HEAD", "/", b"").unwrap().status(), 200);
-    assert_eq!(
-        client.ask("POST", "/", b"more").unwrap().json()["body"],
-        "more"
-    );
+    assert_eq!(client.ask("POST", "/", b"more").unwrap().json()["body"], "more");
 }

@@ -121,10 +121,12 @@ fn a_head_that_comes_byte_by_byte_has_no_longer_time() {
     let mut stream = client.stream().try_clone().unwrap();
     let drips = std::thread::spawn(move || {
         let long = format!("GET / HTTP/1.1\r\nX: {}", "y".repeat(1000));
-        long.bytes().take_while(|&byte| {
-            std::thread::sleep(Duration::from_millis(20));
-            stream.write_all(&[byte]).is_ok()
-        }).count()
+        long.bytes()
+            .take_while(|&byte| {
+                std::thread::sleep(Duration::from_millis(20));
+                stream.write_all(&[byte]).is_ok()
+            })
+            .count()
     });
     assert_eq!(last_answer(&mut client).unwrap().status(), 408);
     assert!(begun.elapsed() < Duration::from_secs(3));
@@ -144,12 +146,7 @@ fn a_connection_on_which_nothing_comes_is_closed() {
 #[test]
 fn a_body_that_stops_coming_is_408() {
     let (node, endpoint) = limited("idle_timeout = \"300ms\"");
-    is_refused(
-        &node,
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
-        408,
-        "timeout",
-    );
+    is_refused(&node, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc", 408, "timeout");
     assert_eq!(endpoint.hits(), 0);
 }
 

@@ -10,9 +10,7 @@ use crate::support::{Behaviour, Endpoint, LIMIT, Nearside, command, free_address
 
 /// With the names of what differs from run to run instead of it.
 fn named(shown: &str, names: &[(&str, &str)]) -> String {
-    names.iter().fold(shown.to_owned(), |shown, (is, name)| {
-        shown.replace(is, name)
-    })
+    names.iter().fold(shown.to_owned(), |shown, (is, name)| shown.replace(is, name))
 }
 
 /// The arguments that lead to this node's admin API.
@@ -36,10 +34,7 @@ fn where_no_node_is_it_is_said_how_to_have_one() {
         let by_variable = show(command().arg(name).env("NEARSIDE_ADMIN", &admin));
         assert_eq!(by_option, by_variable);
     }
-    let shown = named(
-        &run(&["status", "--admin", &admin]),
-        &[(&nobody.to_string(), "[admin]")],
-    );
+    let shown = named(&run(&["status", "--admin", &admin]), &[(&nobody.to_string(), "[admin]")]);
     assert_snapshot!(shown, @r#"
     exit 1
     --- stderr
@@ -79,10 +74,7 @@ fn what_is_no_node_is_not_taken_for_one() {
 
 #[test]
 fn a_proxy_stands_in_front_of_its_endpoints() {
-    let endpoints = [
-        Endpoint::start(Behaviour::Echo),
-        Endpoint::start(Behaviour::Echo),
-    ];
+    let endpoints = [Endpoint::start(Behaviour::Echo), Endpoint::start(Behaviour::Echo)];
     let urls = [endpoints[0].url(), endpoints[1].url()];
     let args = ["--balance", "round_robin"];
     let mut node = Nearside::proxy(&[&urls[0], &urls[1]], &args);
@@ -100,10 +92,7 @@ fn a_proxy_stands_in_front_of_its_endpoints() {
     "#);
     for _ in 0..4 {
         let answer = get(node.listen, "/a?b");
-        assert_eq!(
-            (answer.status(), &answer.json()["target"]),
-            (200, &"/a?b".into())
-        );
+        assert_eq!((answer.status(), &answer.json()["target"]), (200, &"/a?b".into()));
     }
     assert_eq!((endpoints[0].hits(), endpoints[1].hits()), (2, 2));
     let reloaded = run(&["reload", &admin(&node)]);
@@ -120,13 +109,7 @@ fn a_proxy_stands_in_front_of_a_real_server() {
     let folder = folder("# What is served.");
     let address = free_address();
     let mut server = Command::new("python3")
-        .args([
-            "-m",
-            "http.server",
-            "--bind",
-            "127.0.0.1",
-            &address.port().to_string(),
-        ])
+        .args(["-m", "http.server", "--bind", "127.0.0.1", &address.port().to_string()])
         .current_dir(folder.path())
         .stderr(Stdio::null())
         .stdout(Stdio::null())
@@ -134,9 +117,7 @@ fn a_proxy_stands_in_front_of_a_real_server() {
         .unwrap();
     // Without a scheme, as people type it.
     let node = Nearside::proxy(&[&address.to_string()], &[]);
-    until("the server answers", || {
-        get(node.listen, "/").status() == 200
-    });
+    until("the server answers", || get(node.listen, "/").status() == 200);
     let answer = get(node.listen, "/nearside.toml");
     server.kill().unwrap();
     server.wait().unwrap();
@@ -178,10 +159,7 @@ fn a_node_says_in_one_line_what_it_is() {
     let endpoint = Endpoint::start(Behaviour::Echo);
     let file = file_for(&endpoint);
     let mut node = Nearside::start(&file);
-    let names = [
-        (&*node.listen.to_string(), "[listen]"),
-        (&*node.admin.to_string(), "[admin]"),
-    ];
+    let names = [(&*node.listen.to_string(), "[listen]"), (&*node.admin.to_string(), "[admin]")];
     assert_snapshot!(named(&node.said(), &names), @"nearside 0.1.0 · node eu-1 · http://[listen] · admin http://[admin] · 1 service, 1 route");
     assert_eq!(get(node.listen, "/").status(), 200);
     assert_eq!(node.stop().code(), Some(0));
@@ -190,13 +168,7 @@ fn a_node_says_in_one_line_what_it_is() {
 #[test]
 fn an_address_in_use_keeps_a_node_from_starting() {
     let taken = Endpoint::start(Behaviour::Echo);
-    let shown = run(&[
-        "proxy",
-        "--to",
-        "http://a",
-        "--listen",
-        &taken.address().to_string(),
-    ]);
+    let shown = run(&["proxy", "--to", "http://a", "--listen", &taken.address().to_string()]);
     assert_snapshot!(named(&shown, &[(&taken.address().to_string(), "[taken]")]), @r#"
     exit 1
     --- stderr
@@ -218,9 +190,7 @@ fn status_shows_the_services_and_their_endpoints() {
         (endpoint.url(), format!("{:width$}", "[endpoint]")),
         (node.listen.to_string(), "[listen]".to_owned()),
     ];
-    let names = names
-        .each_ref()
-        .map(|(is, name)| (is.as_str(), name.as_str()));
+    let names = names.each_ref().map(|(is, name)| (is.as_str(), name.as_str()));
     assert_snapshot!(steady(&named(&shown, &names)), @r#"
     exit 0
     --- stdout
@@ -235,21 +205,16 @@ fn status_shows_the_services_and_their_endpoints() {
 
 /// Without the running time of a node.
 fn steady(shown: &str) -> String {
-    let words = shown
-        .split_inclusive('\n')
-        .map(|line| match line.split_once(" for ") {
-            Some((before, _)) if line.starts_with("nearside") => format!("{before} for [time]\n"),
-            _ => line.to_owned(),
-        });
+    let words = shown.split_inclusive('\n').map(|line| match line.split_once(" for ") {
+        Some((before, _)) if line.starts_with("nearside") => format!("{before} for [time]\n"),
+        _ => line.to_owned(),
+    });
     words.collect()
 }
 
 #[test]
 fn a_reload_takes_the_file_or_shows_its_mistakes() {
-    let (first, second) = (
-        Endpoint::start(Behaviour::Echo),
-        Endpoint::start(Behaviour::Echo),
-    );
+    let (first, second) = (Endpoint::start(Behaviour::Echo), Endpoint::start(Behaviour::Echo));
     let node = Nearside::start(&file_for(&first));
     let admin = admin(&node);
     assert_snapshot!(run(&["reload", &admin]), @r#"
@@ -263,10 +228,7 @@ fn a_reload_takes_the_file_or_shows_its_mistakes() {
     --- stdout
     reloaded
     "#);
-    assert_eq!(
-        get(node.listen, "/").json()["port"],
-        second.address().port()
-    );
+    assert_eq!(get(node.listen, "/").json()["port"], second.address().port());
 
     node.rewrite("[[route]]\nservice = \"shop\"\n");
     let file = node.file().display().to_string();
@@ -280,10 +242,7 @@ fn a_reload_takes_the_file_or_shows_its_mistakes() {
       |           ^^^^^^
     help: write a table [service.shop] with its `endpoints`
     "#);
-    assert_eq!(
-        get(node.listen, "/").json()["port"],
-        second.address().port()
-    );
+    assert_eq!(get(node.listen, "/").json()["port"], second.address().port());
     let status = named(&run(&["status", &admin]), &names);
     assert!(status.contains("the last reload failed"), "{status}");
     let json = json(&run(&["reload", "--json", &admin]));
@@ -292,18 +251,12 @@ fn a_reload_takes_the_file_or_shows_its_mistakes() {
 
 #[test]
 fn a_signal_reloads_too() {
-    let (first, second) = (
-        Endpoint::start(Behaviour::Echo),
-        Endpoint::start(Behaviour::Echo),
-    );
+    let (first, second) = (Endpoint::start(Behaviour::Echo), Endpoint::start(Behaviour::Echo));
     let node = Nearside::start(&file_for(&first));
     node.rewrite(&file_for(&second));
     node.signal(Signal::HUP);
     node.until_said("reloaded");
-    assert_eq!(
-        get(node.listen, "/").json()["port"],
-        second.address().port()
-    );
+    assert_eq!(get(node.listen, "/").json()["port"], second.address().port());
 }
 
 #[test]
@@ -330,11 +283,7 @@ fn a_node_with_a_token_wants_it() {
     error: the node at http://[admin] wants its token
     help: put the `token` of its [admin] into NEARSIDE_ADMIN_TOKEN
     "#);
-    let shown = show(
-        command()
-            .args(["status", &admin(&node)])
-            .env(token.0, token.1),
-    );
+    let shown = show(command().args(["status", &admin(&node)]).env(token.0, token.1));
     assert!(shown.starts_with("exit 0\n"), "{shown}");
 }
 
@@ -343,33 +292,16 @@ fn explain_asks_a_node_how_its_endpoints_are() {
     let endpoint = Endpoint::start(Behaviour::Echo);
     let node = Nearside::start(&file_for(&endpoint));
     assert_eq!(get(node.listen, "/").status(), 200);
-    let args = [
-        "explain",
-        "http://shop.example.com/a b",
-        "-H",
-        "X-User: 7",
-        &admin(&node),
-    ];
+    let args = ["explain", "http://shop.example.com/a b", "-H", "X-User: 7", &admin(&node)];
     assert_snapshot!(run(&args), @r#"
     exit 0
     --- stdout
     GET http://shop.example.com/a b from 127.0.0.1
     refused with 400: the request target has a form or a byte that none may have (RFC 9112 §3.2)
     "#);
-    let args = [
-        "explain",
-        "http://shop.example.com/",
-        "-H",
-        "X-User: 7",
-        &admin(&node),
-    ];
+    let args = ["explain", "http://shop.example.com/", "-H", "X-User: 7", &admin(&node)];
     let shown = run(&args);
-    for told in [
-        "forwarded to shop",
-        &endpoint.url(),
-        "0 in flight",
-        "left now",
-    ] {
+    for told in ["forwarded to shop", &endpoint.url(), "0 in flight", "left now"] {
         assert!(shown.contains(told), "{told}: {shown}");
     }
     assert_eq!(endpoint.hits(), 1);

@@ -68,24 +68,12 @@ fn without_a_command_it_lists_them() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands = [
-        "run",
-        "proxy",
-        "check",
-        "schema",
-        "explain",
-        "status",
-        "reload",
-        "drain",
-        "completions",
-        "version",
-    ];
+    let commands =
+        ["run", "proxy", "check", "schema", "explain", "status", "reload", "drain", "completions", "version"];
     for command in commands {
         let help = run(&[command, "--help"]);
         assert!(help.starts_with("exit 0\n--- stdout\n"), "{help}");
-        let (_, example) = help
-            .split_once("\nExample: ")
-            .unwrap_or_else(|| panic!("{help}"));
+        let (_, example) = help.split_once("\nExample: ").unwrap_or_else(|| panic!("{help}"));
         assert!(example.contains(&format!("nearside {command}")), "{help}");
     }
 }
@@ -147,15 +135,7 @@ fn completions_are_a_script_of_the_shell() {
 #[test]
 fn the_schema_knows_the_tables() {
     let schema = json(&run(&["schema"]));
-    for table in [
-        "node",
-        "admin",
-        "listen",
-        "limits",
-        "service",
-        "route",
-        "telemetry",
-    ] {
+    for table in ["node", "admin", "listen", "limits", "service", "route", "telemetry"] {
         assert!(schema["properties"][table].is_object(), "{table}");
     }
 }
@@ -174,9 +154,7 @@ fn a_file_that_holds_is_said_to() {
 
 #[test]
 fn a_warning_does_not_keep_a_file_from_holding() {
-    let folder = folder(&format!(
-        "{SHOP}\n[[route]]\npath = \"/hello\"\nservice = \"next\"\n"
-    ));
+    let folder = folder(&format!("{SHOP}\n[[route]]\npath = \"/hello\"\nservice = \"next\"\n"));
     assert_snapshot!(run_in(folder.path(), &["check"]), @r#"
     exit 0
     --- stdout
@@ -199,26 +177,14 @@ fn colours_are_for_terminals_and_for_those_who_want_them() {
     let folder = tempfile::tempdir().unwrap();
     let on_terminal = |no_color: &str| {
         let mut terminal = Command::new("python3");
-        terminal.args([
-            "-c",
-            "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)",
-        ]);
-        terminal
-            .arg(command().get_program())
-            .arg("check")
-            .current_dir(folder.path());
+        terminal.args(["-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"]);
+        terminal.arg(command().get_program()).arg("check").current_dir(folder.path());
         show(terminal.env("TERM", "xterm").env("NO_COLOR", no_color))
     };
     let coloured = on_terminal("");
-    assert!(
-        coloured.contains("\x1b[1;31merror\x1b[0m: can't be read"),
-        "{coloured}"
-    );
+    assert!(coloured.contains("\x1b[1;31merror\x1b[0m: can't be read"), "{coloured}");
     let plain = on_terminal("1");
-    assert!(
-        plain.contains("nearside.toml: error: can't be read"),
-        "{plain}"
-    );
+    assert!(plain.contains("nearside.toml: error: can't be read"), "{plain}");
 }
 
 #[test]
@@ -294,10 +260,7 @@ service = "shpo"
     help: did you mean `shop`?
     "#);
     let started = run_in(folder.path(), &["run"]);
-    assert!(
-        started.starts_with("exit 1\n--- stderr\nnearside.toml:"),
-        "{started}"
-    );
+    assert!(started.starts_with("exit 1\n--- stderr\nnearside.toml:"), "{started}");
     let checked = json(&run_in(folder.path(), &["check", "--json"]));
     assert_eq!(checked["holds"], false);
     assert_eq!(checked["diagnostics"][0]["file"], "nearside.toml");

@@ -18,9 +18,7 @@ impl Client {
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_write_timeout(Some(LIMIT))?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// The connection itself.
@@ -64,18 +62,12 @@ impl Client {
         let host = self.stream().peer_addr()?;
         let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{length}\r\n");
         self.send([head.as_bytes(), body].concat())?;
-        if method == "HEAD" {
-            self.answer_head()
-        } else {
-            self.answer()
-        }
+        if method == "HEAD" { self.answer_head() } else { self.answer() }
     }
 
     /// The answer to GET with these further fields, each with its line's end; `Host` is `shop.test`.
     pub fn get_with(&mut self, target: &str, fields: &str) -> io::Result<Message> {
-        self.send(format!(
-            "GET {target} HTTP/1.1\r\nHost: shop.test\r\n{fields}\r\n"
-        ))?;
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: shop.test\r\n{fields}\r\n"))?;
         self.answer()
     }
 

@@ -113,9 +113,7 @@ impl Endpoint {
         if self.shared.stopped.swap(true, SeqCst) {
             return;
         }
-        until("an endpoint that is gone", || {
-            TcpStream::connect(self.address()).is_err()
-        });
+        until("an endpoint that is gone", || TcpStream::connect(self.address()).is_err());
         for stream in self.shared.open.lock().unwrap().values() {
             let _gone = stream.shutdown(Shutdown::Both);
         }
@@ -169,12 +167,7 @@ impl Shared {
     }
 
     /// Answers; is the connection kept?
-    fn answer(
-        &self,
-        request: &Message,
-        behaviour: Behaviour,
-        mut stream: &TcpStream,
-    ) -> io::Result<bool> {
+    fn answer(&self, request: &Message, behaviour: Behaviour, mut stream: &TcpStream) -> io::Result<bool> {
         let bytes = match behaviour {
             Behaviour::Echo => whole(200, &self.echo(request), request),
             Behaviour::Body(body) => whole(200, &body, request),

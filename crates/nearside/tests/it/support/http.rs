@@ -22,11 +22,7 @@ impl Message {
         if start.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Self {
-            start,
-            fields: fields(from)?,
-            ..Self::default()
-        }))
+        Ok(Some(Self { start, fields: fields(from)?, ..Self::default() }))
     }
 
     /// Reads the body. Without a length, a request has none and an answer goes on to the end.
@@ -93,17 +89,13 @@ impl Message {
 
     /// The values of all fields of that name.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        let named = self
-            .fields
-            .iter()
-            .filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let named = self.fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_str())
     }
 
     /// Has it a field with that value?
     pub fn has(&self, name: &str, value: &str) -> bool {
-        self.all(name)
-            .any(|other| other.eq_ignore_ascii_case(value))
+        self.all(name).any(|other| other.eq_ignore_ascii_case(value))
     }
 
     /// The body as text.

@@ -44,11 +44,7 @@ impl Load {
             std::thread::spawn(move || work(to, path, &stop, &answered))
         });
         let clients = clients.collect();
-        Self {
-            stop,
-            answered,
-            clients,
-        }
+        Self { stop, answered, clients }
     }
 
     /// Waits until this many more answers came.
@@ -128,11 +124,7 @@ fn work(to: SocketAddr, path: &str, stop: &AtomicBool, answered: &AtomicU64) -> 
     tally
 }
 
-fn ask(
-    kept: Option<Client>,
-    to: SocketAddr,
-    path: &str,
-) -> (Option<Client>, std::io::Result<Message>) {
+fn ask(kept: Option<Client>, to: SocketAddr, path: &str) -> (Option<Client>, std::io::Result<Message>) {
     match kept.map_or_else(|| Client::connect(to), Ok) {
         Ok(mut client) => {
             let answer = client.get(path);

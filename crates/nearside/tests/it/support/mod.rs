@@ -26,9 +26,7 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// The file of a node with the service `shop` at these URLs, `more` of it said, and all requests go there.
 pub fn shop(urls: &[String], more: &str) -> String {
-    format!(
-        "[service.shop]\nendpoints = {urls:?}\n{more}\n\n[[route]]\npath = \"/\"\nservice = \"shop\"\n"
-    )
+    format!("[service.shop]\nendpoints = {urls:?}\n{more}\n\n[[route]]\npath = \"/\"\nservice = \"shop\"\n")
 }
 
 /// Waits until it holds; fails the test if it doesn't within [`LIMIT`].

@@ -17,12 +17,7 @@ use super::{LIMIT, comes_true, free_address, until};
 /// The program without anything of the environment that could change what it does.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nearside"));
-    for name in [
-        "NEARSIDE_ADMIN",
-        "NEARSIDE_ADMIN_TOKEN",
-        "NO_COLOR",
-        "NOTIFY_SOCKET",
-    ] {
+    for name in ["NEARSIDE_ADMIN", "NEARSIDE_ADMIN_TOKEN", "NO_COLOR", "NOTIFY_SOCKET"] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
@@ -56,11 +51,7 @@ impl Nearside {
     /// The same, started as `wrap` says: with variables, say, or with another program before it, that
     /// has the address where clients will come in.
     #[track_caller]
-    pub fn start_by(
-        config: &str,
-        args: &[&str],
-        wrap: impl FnOnce(Command, SocketAddr) -> Command,
-    ) -> Self {
+    pub fn start_by(config: &str, args: &[&str], wrap: impl FnOnce(Command, SocketAddr) -> Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (listen, admin) = (free_address(), free_address());
         let file = folder.path().join("nearside.toml");
@@ -109,19 +100,9 @@ impl Nearside {
                 line.clear();
             }
         });
-        let mut node = Self {
-            listen,
-            admin,
-            folder,
-            child,
-            said,
-        };
+        let mut node = Self { listen, admin, folder, child, said };
         let ready = comes_true(LIMIT, || node.is_ready() || node.has_ended());
-        assert!(
-            ready && !node.has_ended(),
-            "it did not start: {}",
-            node.said()
-        );
+        assert!(ready && !node.has_ended(), "it did not start: {}", node.said());
         node
     }
 
@@ -135,10 +116,8 @@ impl Nearside {
 
     /// Has it taken the signals that it follows? One that comes before ends it, as it ends any program.
     fn follows_signals(&self) -> bool {
-        let wanted: u64 = [Signal::HUP, Signal::TERM, Signal::USR2]
-            .iter()
-            .map(|signal| 1 << (signal.as_raw() - 1))
-            .sum();
+        let wanted: u64 =
+            [Signal::HUP, Signal::TERM, Signal::USR2].iter().map(|signal| 1 << (signal.as_raw() - 1)).sum();
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
         let caught = status
             .unwrap_or_default()
@@ -202,11 +181,7 @@ impl Nearside {
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
-        assert!(
-            comes_true(limit, || self.has_ended()),
-            "it goes on: {}",
-            self.said()
-        );
+        assert!(comes_true(limit, || self.has_ended()), "it goes on: {}", self.said());
         self.child.wait().unwrap()
     }
 
@@ -226,7 +201,6 @@ impl Drop for Nearside {
 }
 
 fn write(file: &Path, config: &str, listen: SocketAddr, admin: SocketAddr) {
-    let text =
-        format!("[[listen]]\naddress = \"{listen}\"\n\n[admin]\nlisten = \"{admin}\"\n\n{config}");
+    let text = format!("[[listen]]\naddress = \"{listen}\"\n\n[admin]\nlisten = \"{admin}\"\n\n{config}");
     std::fs::write(file, text).unwrap();
 }

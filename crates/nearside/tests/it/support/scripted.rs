@@ -8,9 +8,7 @@ use super::Message;
 
 /// Serves each connection in a thread of its own, as long as the test's process lives. If the other
 /// side breaks off, `serve` may return its error.
-pub fn scripted(
-    serve: impl Fn(&TcpStream) -> io::Result<()> + Send + Sync + 'static,
-) -> SocketAddr {
+pub fn scripted(serve: impl Fn(&TcpStream) -> io::Result<()> + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let serve = Arc::new(serve);

@@ -1,0 +1,117 @@
+//! One node, four example endpoints of different speed, one of which dies and returns, and users at
+//! work; beside it the same users with endpoints of the same kind, chosen at random.
+//!
+//! Everything is real, with sockets, in this process; both sides run at the same time and every
+//! number is measured at the users. Pure: `chance`, `histogram`, `network`, `tally`, [`screen`].
+
+mod chance;
+mod endpoint;
+mod histogram;
+mod network;
+pub mod screen;
+mod stage;
+mod tally;
+mod users;
+mod view;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use config::Report;
+use node::StartError;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+
+use self::chance::Outage;
+use self::stage::Stage;
+use self::users::Arrivals;
+pub use self::tally::{Part, Side};
+pub use self::view::{Happening, Moment, Opened, Row, Summary, View};
+
+/// Time from one [`View`] to the next.
+pub const TICK: Duration = Duration::from_millis(500);
+/// How often the mortal endpoint dies, if the demo has no end.
+const CYCLE: Duration = Duration::from_secs(30);
+
+/// How the demo runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// How long; none: till it is interrupted.
+    pub length: Option<Duration>,
+}
+
+/// Why there is no demo.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// An example endpoint.
+    #[error("an example endpoint can't listen: {0}")]
+    Endpoint(io::Error),
+    /// A thread or the event loop.
+    #[error("the system refuses a thread: {0}")]
+    Thread(#[from] io::Error),
+    /// Its own configuration.
+    #[error("the demo's configuration does not hold:\n{0}")]
+    Plan(Report),
+    /// Its node.
+    #[error("the node can't start: {0}")]
+    Node(#[from] StartError),
+}
+
+/// Runs the demo till its time is over or SIGINT or SIGTERM comes, and shows what happens meanwhile.
+///
+/// # Errors
+/// [`DemoError`]; nothing is left running.
+pub fn run(options: Options, show: &mut dyn FnMut(Moment<'_>)) -> Result<Summary, DemoError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("lab")
+        .enable_all()
+        .build()?;
+    // The node has runtimes of its own, so it starts and stops outside of this one.
+    let entered = runtime.enter();
+    let mut stage = Stage::set()?;
+    let end = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+    drop(entered);
+    show(Moment::Opened(&stage.opened));
+    let played = runtime.block_on(play(&mut stage, options.length, end, show));
+    let summary = stage.summary();
+    stage.strike();
+    played.map(|()| summary)
+}
+
+async fn play(
+    stage: &mut Stage,
+    length: Option<Duration>,
+    [mut interrupt, mut terminate]: [Signal; 2],
+    show: &mut dyn FnMut(Moment<'_>),
+) -> Result<(), DemoError> {
+    let outage = Outage::each(length.unwrap_or(CYCLE));
+    let arrivals = Arrivals::start(stage.crowds.clone(), network::RATE)?;
+    let began = stage.began;
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        let now = began.elapsed();
+        stage.live_or_die(outage.dead(now))?;
+        tokio::select! {
+            _ = ticks.tick() => show(Moment::View(&stage.view(length))),
+            () = sleep_until((began + outage.next(now)).into()) => {}
+            () = until(length.map(|length| began + length)) => break,
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+        }
+    }
+    arrivals.end();
+    for crowd in &stage.crowds {
+        crowd.leave().await;
+    }
+    show(Moment::View(&stage.view(length)));
+    Ok(())
+}
+
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end.into()).await,
+        None => std::future::pending().await,
+    }
+}
