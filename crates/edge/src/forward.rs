@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use config::plan::{HashBy, RetryOn, Service};
 use upstream::balance::{self, Tried};
-use upstream::client::{Body, Conn, Exchange, Failed, pool};
+use upstream::client::{Body, BodyError, Conn, Exchange, Failed, pool};
 use upstream::{Ask, FailKind, Lease, NoEndpoint, Outcome, clock, sticky};
 use wire::{Length, Method, RequestHead, ResponseHead, Version, write};
 
@@ -23,6 +23,7 @@ use crate::policy;
 use crate::relay::{self, Relay};
 use crate::request::{After, Note, Request, Slot, Upload};
 use crate::respond::Refusal;
+use crate::serve::Buffers;
 
 /// An answer of at most so many bytes is held till it is whole, so that an endpoint that dies in its
 /// midst can still be replaced by another, and so that it leaves in one write.
@@ -73,7 +74,7 @@ pub(crate) async fn forward(
     route: &LiveRoute,
     party: &Party,
     request: &mut Request<'_>,
-    answer: &mut ResponseHead,
+    buffers: &mut Buffers,
     slot: &mut Slot<'_>,
     outgoing: &mut Outgoing<'_>,
     note: &mut Note,
@@ -82,9 +83,10 @@ pub(crate) async fn forward(
     service.count_request();
     let permit = match service.try_admit() {
         Some(permit) => permit,
-        None => service.admit().await?,
+        None => while_there(slot, service.admit()).await??,
     };
-    let mut out = Vec::with_capacity(1024);
+    let mut out = std::mem::take(&mut buffers.sent);
+    out.clear();
     headers::request(&mut out, request.head, &request.client, request.length, &request.id, service.name());
     let ask = Asking {
         hash: hash(party.hash_by.as_ref(), request.head, request.address),
@@ -93,20 +95,23 @@ pub(crate) async fn forward(
     let idempotent = request.head.method.is_idempotent();
     let hold = idempotent && service.plan().retry.attempts > 0;
     let terms = Terms { party, out: &out, method: request.head.method, idempotent, hold, ask };
-    let answered = tries(&terms, request, answer, slot, outgoing, note).await?;
+    let answered = tries(&terms, request, &mut buffers.answer, slot, outgoing, note).await?;
     note.endpoint = Some(answered.lease.endpoint().url().clone());
     note.upstream_nanos = Some(answered.latency_ns);
     note.status = answered.head.status;
     let set_cookie = set_cookie(party, ask.sticky, &answered.lease);
-    let relay = Relay { rules: &route.plan.response_headers, set_cookie, permit };
+    let text = std::mem::take(&mut buffers.out);
+    let relay = Relay { rules: &route.plan.response_headers, set_cookie, permit, text };
     let passed = relay::relay(relay, request, answered, slot, outgoing, note).await;
-    *answer = passed.head;
+    buffers.answer = passed.head;
+    buffers.out = passed.text;
     if let Some((party, plan)) = &route.mirror
         && policy::mirrored(plan.share, fastrand::u64(..))
         && let Some(pieces) = slot.as_ref().and_then(|body| body.whole())
     {
         mirror::send(party, &out, request.length, pieces);
     }
+    buffers.sent = out;
     Ok(passed.after)
 }
 
@@ -126,15 +131,18 @@ async fn tries<'h, 'a>(
         service.hedge_after().filter(|_| matches!(terms.method, Method::Get | Method::Head) && !has_body);
     let mut tried = Tried::default();
     let mut left = retry.attempts;
-    let mut lease = pick(terms, &tried)?;
+    let mut now = request.started;
+    let mut lease = pick(terms, &tried, now)?;
     loop {
         tried.insert(lease.endpoint().key());
         note.tries += 1;
         let body = if has_body { slot.take() } else { None };
         let head = std::mem::take(answer);
         let tally = match hedge.take() {
-            Some(after) => hedged(terms, after, &mut tried, head, lease, note).await,
-            None => attempt(terms, head, body, lease, Some(outgoing)).await,
+            Some(after) => {
+                while_there(slot, hedged(terms, after, now, &mut tried, head, lease, note)).await?
+            }
+            None => while_there(slot, attempt(terms, now, head, body, lease, Some(outgoing))).await?,
         };
         let (next, body) = match tally {
             Ok(answered) => {
@@ -160,9 +168,22 @@ async fn tries<'h, 'a>(
         };
         slot_back(slot, body);
         lease = next;
+        now = clock::now();
         left -= 1;
         request.thread.shard.retry(terms.party.id);
     }
+}
+
+/// `work`, unless the client leaves meanwhile: nobody needs an answer then, and its place under the
+/// service's limit is others'. A body that `work` has notices that itself, as long as it is read.
+async fn while_there<T>(slot: &Slot<'_>, work: impl Future<Output = T>) -> Result<T, Refusal> {
+    let mut work = pin!(work);
+    std::future::poll_fn(|cx| match (work.as_mut().poll(cx), slot) {
+        (Poll::Ready(done), _) => Poll::Ready(Ok(done)),
+        (Poll::Pending, Some(body)) if body.inner.is_left(cx) => Poll::Ready(Err(BodyError::Closed.into())),
+        (Poll::Pending, _) => Poll::Pending,
+    })
+    .await
 }
 
 fn slot_back<'a>(slot: &mut Slot<'a>, body: Slot<'a>) {
@@ -195,12 +216,12 @@ fn blame<B: Body>(
 /// A kept connection that the endpoint closed meanwhile is no failure: a new one is tried.
 async fn attempt<'h, B: Body>(
     terms: &Terms<'h>,
+    started: u64,
     mut head: ResponseHead,
     mut body: Option<B>,
     lease: Lease,
     mut interim: Option<&mut Outgoing<'_>>,
 ) -> Result<Answered<'h, B>, Tally<B>> {
-    let started = clock::now();
     let key = lease.endpoint().key();
     let times = &terms.party.service.plan().timeout;
     let mut kept = pool::take(key);
@@ -276,12 +297,13 @@ async fn read<B: Body>(
 async fn hedged<'h, B: Body>(
     terms: &Terms<'h>,
     after: Duration,
+    now: u64,
     tried: &mut Tried,
     head: ResponseHead,
     lease: Lease,
     note: &mut Note,
 ) -> Result<Answered<'h, B>, Tally<B>> {
-    let mut first = pin!(attempt(terms, head, None, lease, None));
+    let mut first = pin!(attempt(terms, now, head, None, lease, None));
     let early = tokio::time::timeout(after, first.as_mut()).await;
     if let Ok(result) = early {
         return result;
@@ -292,7 +314,7 @@ async fn hedged<'h, B: Body>(
     tried.insert(lease.endpoint().key());
     note.tries += 1;
     note.hedged = true;
-    let mut second = pin!(attempt(terms, ResponseHead::default(), None, lease, None));
+    let mut second = pin!(attempt(terms, clock::now(), ResponseHead::default(), None, lease, None));
     let (mut lost_first, mut lost_second) = (None, None);
     std::future::poll_fn(|cx| {
         for (racer, lost) in [
@@ -322,21 +344,21 @@ async fn hedged<'h, B: Body>(
 trait Racer<'h, B>: Future<Output = Result<Answered<'h, B>, Tally<B>>> + Send {}
 impl<'h, B, F: Future<Output = Result<Answered<'h, B>, Tally<B>>> + Send> Racer<'h, B> for F {}
 
-fn pick(terms: &Terms<'_>, tried: &Tried) -> Result<Lease, NoEndpoint> {
+fn pick(terms: &Terms<'_>, tried: &Tried, now: u64) -> Result<Lease, NoEndpoint> {
     let Asking { hash, sticky } = terms.ask;
     let ask = Ask {
         hash,
         sticky: sticky.filter(|key| !tried.contains(*key)),
         tried,
         random: fastrand::u64(..),
-        now: clock::now(),
+        now,
     };
     terms.party.service.pick(&ask)
 }
 
 /// An endpoint that wasn't tried yet, if there is one and the budget allows another try.
 fn another(terms: &Terms<'_>, tried: &Tried) -> Option<Lease> {
-    let lease = pick(terms, tried).ok()?;
+    let lease = pick(terms, tried, clock::now()).ok()?;
     let new = !tried.contains(lease.endpoint().key());
     (new && terms.party.service.may_retry()).then_some(lease)
 }

@@ -79,20 +79,19 @@ pub(crate) fn request_id(head: &RequestHead, client: &Client<'_>, random: u128) 
     }
 }
 
-/// `N` hexadecimal digits, the lowest of `n`.
+/// `N` hexadecimal digits, the lowest of `n`; an even number of them.
 fn hex<const N: usize>(n: u128) -> [u8; N] {
     let mut digits = [0; N];
-    let mut left = n;
-    for digit in digits.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(left & 0xf) as usize];
-        left >>= 4;
+    for (pair, byte) in digits.chunks_exact_mut(2).rev().zip(n.to_le_bytes()) {
+        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        pair[1] = b"0123456789abcdef"[usize::from(byte & 0xf)];
     }
     digits
 }
 
 /// A new request id made of `random`.
 pub(crate) fn new_id(random: u128) -> String {
-    hex::<32>(random).map(char::from).iter().collect()
+    String::from_utf8(hex::<32>(random).to_vec()).unwrap_or_default()
 }
 
 /// Writes the head of the request to an endpoint.

@@ -4,6 +4,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::ReadBuf;
 use tokio::net::tcp::ReadHalf;
 use upstream::client::{Body, BodyError, Deadline, Inbox};
 use wire::chunked::{Chunked, Step};
@@ -93,6 +94,13 @@ impl<'a> Incoming<'a> {
             }
         }
         false
+    }
+
+    /// Has the client closed its connection, with nothing sent that is yet unread? One that closes
+    /// only its own direction counts as gone too; it can't be told apart.
+    pub(crate) fn is_left(&self, cx: &mut Context<'_>) -> bool {
+        let mut peek = || self.read.as_ref().poll_peek(cx, &mut ReadBuf::new(&mut [0; 1]));
+        self.inbox.is_empty() && matches!(peek(), Poll::Ready(Ok(0) | Err(_)))
     }
 
     /// What the inbox holds of the body.

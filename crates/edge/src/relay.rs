@@ -22,12 +22,15 @@ pub(crate) struct Relay<'a> {
     pub(crate) rules: &'a HeaderRules,
     pub(crate) set_cookie: Option<String>,
     pub(crate) permit: Permit,
+    /// Memory for the head as text.
+    pub(crate) text: Vec<u8>,
 }
 
-/// How it went; the head gives its memory back.
+/// How it went, and the memory that is given back.
 pub(crate) struct Passed {
     pub(crate) after: After,
     pub(crate) head: ResponseHead,
+    pub(crate) text: Vec<u8>,
 }
 
 /// Whose doing it was that an answer didn't get across.
@@ -54,12 +57,14 @@ pub(crate) async fn relay<'a>(
         let answered = Answered { exchange, head, held, lease, latency_ns };
         return tunnel(relay.permit, request, answered, outgoing, note).await;
     }
-    let mut out = Vec::with_capacity(1024 + COPIED);
+    let mut out = relay.text;
+    out.clear();
     // What is not sent by now the endpoint doesn't want; the client can't be asked to stop.
-    outgoing.close |= !exchange.is_sent();
+    outgoing.close |= !exchange.is_sent() || request.is_last();
     begin(&mut out, &head, request, &exchange, &held, outgoing);
-    let passed = pass(out, &mut exchange, held, outgoing).await;
+    let passed = pass(&mut out, &mut exchange, held, outgoing).await;
     let now = clock::now();
+    note.ended = now;
     let key = lease.endpoint().key();
     let outcome = match &passed {
         Err(Stopped::Endpoint(failed)) => kind(failed).map(Outcome::Failed),
@@ -76,7 +81,7 @@ pub(crate) async fn relay<'a>(
     if body.is_some() {
         *slot = body;
     }
-    Passed { after, head }
+    Passed { after, head, text: out }
 }
 
 /// Writes the head that the client gets.
@@ -100,7 +105,7 @@ fn begin(
 
 /// Sends `out` and the body behind it.
 async fn pass(
-    mut out: Vec<u8>,
+    out: &mut Vec<u8>,
     exchange: &mut Exchange<'_, Upload<'_>>,
     held: Vec<Bytes>,
     outgoing: &mut Outgoing<'_>,
@@ -116,7 +121,7 @@ async fn pass(
             Poll::Ready(piece) => piece.map_err(Stopped::Endpoint)?,
             Poll::Pending => None,
         };
-        send(&out, first.as_deref().unwrap_or_default(), exchange, outgoing).await?;
+        send(out, first.as_deref().unwrap_or_default(), exchange, outgoing).await?;
     } else {
         let mut head = out.as_slice();
         for piece in &held {
@@ -159,7 +164,7 @@ async fn tunnel(
     let (Some(_), Some(protocol), Version::Http11) = (asked, agreed, outgoing.version) else {
         // Nobody asked for it: what follows on that connection would be read as something else.
         note.aborted = true;
-        return Passed { after: After::Abort, head };
+        return Passed { after: After::Abort, head, text: Vec::new() };
     };
     let mut out = Vec::with_capacity(512);
     headers::answer(&mut out, &head, &request.id, false);
@@ -169,8 +174,12 @@ async fn tunnel(
     outgoing.begun = true;
     if outgoing.raw(&out).await.is_err() {
         note.aborted = true;
-        return Passed { after: After::Abort, head };
+        return Passed { after: After::Abort, head, text: Vec::new() };
     }
     let (stream, rest) = exchange.into_tunnel();
-    Passed { after: After::Tunnel(Box::new(Tunnel { stream, rest, _lease: lease, _permit: permit })), head }
+    Passed {
+        after: After::Tunnel(Box::new(Tunnel { stream, rest, _lease: lease, _permit: permit })),
+        head,
+        text: Vec::new(),
+    }
 }

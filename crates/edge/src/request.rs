@@ -20,7 +20,7 @@ use crate::policy;
 use crate::replay::Replay;
 use crate::respond::{self, Refusal};
 use crate::route::{Ask, Found};
-use crate::serve::{Peer, Scratch};
+use crate::serve::{Buffers, Peer, Scratch};
 use crate::shared::{Phase, Thread};
 use crate::stats::{Sample, Why};
 use crate::template;
@@ -35,11 +35,11 @@ pub(crate) enum After {
     Tunnel(Box<Tunnel>),
 }
 
-/// The request's body; empty while an exchange has it.
+/// The request's body, maybe of no bytes; empty while an exchange has it.
 pub(crate) type Slot<'a> = Option<Upload<'a>>;
 
 /// A request's body on its way to an endpoint.
-pub(crate) type Upload<'a> = Replay<Incoming<'a>>;
+pub(crate) type Upload<'a> = Box<Replay<Incoming<'a>>>;
 
 /// One request under way: what every step may look at.
 pub(crate) struct Request<'a> {
@@ -69,6 +69,14 @@ impl<'a> Request<'a> {
     }
 }
 
+impl Request<'_> {
+    /// Shall the client connect anew for its next request? To be asked as the answer begins: the node
+    /// may have been told to leave since the request came.
+    pub(crate) fn is_last(&self) -> bool {
+        self.thread.shared.phase() != Phase::Running
+    }
+}
+
 /// What is told of a request when it has ended.
 #[derive(Default)]
 pub(crate) struct Note {
@@ -79,6 +87,8 @@ pub(crate) struct Note {
     pub(crate) tries: u32,
     pub(crate) hedged: bool,
     pub(crate) aborted: bool,
+    /// Nanoseconds of [`clock`], if it was looked at then.
+    pub(crate) ended: u64,
 }
 
 /// Answers one request, whatever comes: nothing returns without an answer, a tunnel, or a
@@ -94,20 +104,21 @@ pub(crate) async fn answer(
 ) -> After {
     let mut request = Request::new(thread, peer, &mut scratch.head, length);
     let mut note = Note::default();
-    let mut slot = Some(Replay::new(incoming));
-    outgoing.close |= thread.shared.phase() != Phase::Running;
+    let mut slot = Some(Box::new(Replay::new(incoming)));
     let found = find(live, &request);
     let route = found.as_ref().ok().map(|&at| &live.routes[at]);
     let done = match found {
         Ok(at) => {
             let route = &live.routes[at];
-            act(route, &mut request, &mut scratch.answer, &mut slot, outgoing, &mut note).await
+            act(route, &mut request, &mut scratch.buffers, &mut slot, outgoing, &mut note).await
         }
         Err(refusal) => Err(refusal),
     };
     let after = match done {
         Ok(after) => after,
-        Err(refusal) => refuse(&request, &refusal, &mut scratch.answer, &slot, outgoing, &mut note).await,
+        Err(refusal) => {
+            refuse(&request, &refusal, &mut scratch.buffers.answer, &slot, outgoing, &mut note).await
+        }
     };
     account(&request, route, &note, &slot, outgoing);
     match (after, &mut slot) {
@@ -135,7 +146,7 @@ fn find(live: &Live, request: &Request<'_>) -> Result<usize, Refusal> {
         return Err(Refusal::body_too_large(live.plan.limits.body));
     }
     let head = &*request.head;
-    let host = wire::target::host(head.authority()).unwrap_or_default();
+    let host = head.host();
     let lower;
     let host = if host.iter().any(u8::is_ascii_uppercase) {
         lower = host.to_ascii_lowercase();
@@ -156,7 +167,7 @@ fn find(live: &Live, request: &Request<'_>) -> Result<usize, Refusal> {
 async fn act(
     route: &LiveRoute,
     request: &mut Request<'_>,
-    answer: &mut ResponseHead,
+    buffers: &mut Buffers,
     slot: &mut Slot<'_>,
     outgoing: &mut Outgoing<'_>,
     note: &mut Note,
@@ -167,18 +178,20 @@ async fn act(
             headers::trace(&mut request.head.fields, fastrand::u128(..));
             let party = policy::split(&route.to, fastrand::u64(..)).ok_or_else(Refusal::no_route)?;
             note.party = Some(party.clone());
-            forward::forward(route, party, request, answer, slot, outgoing, note).await
+            forward::forward(route, party, request, buffers, slot, outgoing, note).await
         }
         Action::Redirect(redirect) => {
-            begin_redirect(redirect, &route.plan, request.head, answer)?;
-            Ok(own_answer(&route.plan, request, answer, b"", slot, outgoing, note).await)
+            begin_redirect(redirect, &route.plan, request.head, &mut buffers.answer)?;
+            Ok(own_answer(&route.plan, request, &mut buffers.answer, b"", slot, outgoing, note).await)
         }
         Action::Respond(Respond { status, body: text, content_type }) => {
+            let answer = &mut buffers.answer;
             answer.start(*status);
             if !text.is_empty() {
                 answer.fields.push(b"content-type", content_type.as_bytes());
             }
-            Ok(own_answer(&route.plan, request, answer, text.as_bytes(), slot, outgoing, note).await)
+            Ok(own_answer(&route.plan, request, &mut buffers.answer, text.as_bytes(), slot, outgoing, note)
+                .await)
         }
     }
 }
@@ -190,7 +203,7 @@ fn begin_redirect(
     answer: &mut ResponseHead,
 ) -> Result<(), Refusal> {
     let values = template::Values {
-        host: wire::target::host(head.authority()).unwrap_or_default(),
+        host: head.host(),
         path: head.path(),
         query: head.query().unwrap_or_default(),
         rest: template::rest(&route.path, head.path()),
@@ -249,7 +262,7 @@ async fn send_own(
     note: &mut Note,
 ) -> After {
     note.status = answer.status;
-    outgoing.close |= !is_small(slot);
+    outgoing.close |= !is_small(slot) || request.is_last();
     let mut out = Vec::with_capacity(512 + body.len());
     headers::answer(&mut out, answer, &request.id, false);
     let bodiless = matches!(answer.status, 204 | 304);
@@ -279,7 +292,8 @@ fn account(
     if let (true, Some(party)) = (note.hedged, &note.party) {
         thread.shard.hedge(party.id);
     }
-    let nanos = clock::now().saturating_sub(request.started);
+    let ended = if note.ended > 0 { note.ended } else { clock::now() };
+    let nanos = ended.saturating_sub(request.started);
     thread.shard.request(&Sample {
         route: route.map(|r| r.id),
         service: note.party.as_ref().map(|p| p.id),
@@ -317,6 +331,6 @@ fn account(
 }
 
 /// Can the connection be kept although some of the request's body is unread?
-pub(crate) fn is_small(slot: &Slot<'_>) -> bool {
+fn is_small(slot: &Slot<'_>) -> bool {
     slot.as_ref().is_some_and(|body| body.inner.is_small())
 }

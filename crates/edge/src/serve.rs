@@ -47,7 +47,17 @@ pub(crate) struct Peer {
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub(crate) head: RequestHead,
+    pub(crate) buffers: Buffers,
+}
+
+/// What an answer is made in.
+#[derive(Default)]
+pub(crate) struct Buffers {
     pub(crate) answer: ResponseHead,
+    /// The head that an endpoint gets.
+    pub(crate) sent: Vec<u8>,
+    /// The head that the client gets.
+    pub(crate) out: Vec<u8>,
 }
 
 /// One client's connection.
@@ -129,16 +139,17 @@ impl Connection {
         let limits = &live.plan.limits;
         let first = if self.served == 0 { limits.header_timeout } else { limits.idle_timeout };
         self.deadline.set(first);
+        let mut hurried = false;
         std::future::poll_fn(|cx| match self.inbox.poll_fill(cx, &mut self.stream) {
             Poll::Ready(Ok(n)) => Poll::Ready(n > 0),
             Poll::Ready(Err(_)) => Poll::Ready(false),
             Poll::Pending => {
-                let over = self.deadline.poll_over(cx).is_ready();
-                if over || self.thread.shared.phase() == Phase::Closing {
-                    Poll::Ready(false)
-                } else {
-                    Poll::Pending
+                if self.thread.shared.phase() == Phase::Closing && !hurried {
+                    // Who came in at the last moment has sent a request that is still on its way.
+                    hurried = true;
+                    self.deadline.set(if self.served == 0 { LINGER } else { Duration::ZERO });
                 }
+                self.deadline.poll_over(cx).map(|()| false)
             }
         })
         .await
@@ -209,7 +220,7 @@ impl Connection {
         std::future::poll_fn(|cx| {
             loop {
                 let data = self.inbox.data();
-                if data.len() >= most.bytes || (!data.is_empty() && may_be_whole(data, seen)) {
+                if data.len() >= most.bytes || (!data.is_empty() && (seen == 0 || may_be_whole(data, seen))) {
                     match head.read(data, most) {
                         Ok(Some(len)) => {
                             self.inbox.consume(len);
@@ -291,9 +302,9 @@ pub(crate) async fn refuse(
     }
     let id = crate::headers::new_id(fastrand::u128(..));
     let mut body = Vec::new();
-    respond::refusal(refusal, &id, false, &mut scratch.answer, &mut body);
+    respond::refusal(refusal, &id, false, &mut scratch.buffers.answer, &mut body);
     let mut out = Vec::with_capacity(512);
-    crate::headers::answer(&mut out, &scratch.answer, &id, false);
+    crate::headers::answer(&mut out, &scratch.buffers.answer, &id, false);
     wire::write::length(&mut out, wire::Length::Exact(body.len() as u64));
     out.extend_from_slice(b"connection: close\r\n\r\n");
     out.extend_from_slice(&body);

@@ -27,6 +27,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Demo(Demo),
     Run(Run),
     Proxy(Proxy),
     Check(Check),
@@ -56,6 +57,21 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Show a node at work on this machine, with example endpoints and users; nothing to install or write
+///
+/// One endpoint dies and returns; beside it the same users meet random choice. It ends with Ctrl-C, or
+/// with --for by itself, and with status 1 if Nearside failed a request.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: nearside demo --for 20s")]
+pub struct Demo {
+    /// End after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub length: Option<Duration>,
+    /// Print only the summary, as JSON, for programs
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Run a node

@@ -21,6 +21,9 @@ pub enum Failure {
     /// The node could not start.
     #[error("the node can't start: {0}")]
     Start(#[from] node::StartError),
+    /// There could be no demo.
+    #[error(transparent)]
+    Demo(#[from] lab::demo::DemoError),
     /// A running node could not be asked, or refused.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -42,7 +45,7 @@ impl Failure {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Api(error) => error.help(),
-            Self::Mistakes { .. } | Self::Start(_) | Self::Request(_) => None,
+            Self::Mistakes { .. } | Self::Start(_) | Self::Demo(_) | Self::Request(_) => None,
         }
     }
 
@@ -50,7 +53,7 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Request(_) | Self::Mistakes { command_line: true, .. } => ExitCode::from(2),
-            Self::Mistakes { .. } | Self::Start(_) | Self::Api(_) => ExitCode::FAILURE,
+            Self::Mistakes { .. } | Self::Start(_) | Self::Demo(_) | Self::Api(_) => ExitCode::FAILURE,
         }
     }
 }

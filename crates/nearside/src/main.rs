@@ -6,6 +6,7 @@
 mod api;
 mod check;
 mod cli;
+mod demo;
 mod explain;
 mod failure;
 mod operate;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> Result<ExitCode, Failure> {
     match command {
+        Command::Demo(demo) => demo::demo(&demo),
         Command::Run(run) => run::run(&run),
         Command::Proxy(proxy) => run::proxy(&proxy),
         Command::Check(check) => Ok(check::check(&check)),

@@ -63,6 +63,11 @@ impl Paint {
         Self { on: stream.is_terminal() && !no_color && !dumb }
     }
 
+    /// Are there colours?
+    pub fn is_on(self) -> bool {
+        self.on
+    }
+
     /// What matters.
     pub fn bold(self, text: &str) -> String {
         self.paint("1", text)

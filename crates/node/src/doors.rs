@@ -87,11 +87,14 @@ impl Doors {
         Ok(())
     }
 
-    /// Takes no more connections.
-    pub(crate) fn close(&mut self) {
-        for (_, door) in self.open.drain() {
-            door.stop.send_replace(true);
+    /// Takes no more connections. Who is in line is still let in; each of the senders is `closed` when
+    /// that is done.
+    pub(crate) fn close(&mut self) -> Vec<watch::Sender<bool>> {
+        let stops: Vec<_> = self.open.drain().map(|(_, door)| door.stop).collect();
+        for stop in &stops {
+            stop.send_replace(true);
         }
+        stops
     }
 
     /// All sockets, to be passed on.

@@ -11,6 +11,8 @@ use crate::tell::say;
 
 /// How long what is under way may take to finish.
 const FINISH: Duration = Duration::from_secs(30);
+/// How long clients who stood in line may take to be let in: under a flood the line doesn't end.
+const LINE: Duration = Duration::from_secs(1);
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long the access log may take to be written.
@@ -30,13 +32,13 @@ pub(crate) enum Doors {
 pub(crate) async fn leave(inner: &Inner, grace: Duration, doors: Doors) {
     inner.shared.advance(Phase::Leaving);
     if doors == Doors::AtOnce {
-        inner.changing().doors.close();
+        close_doors(inner).await;
     }
     let over = Instant::now() + grace;
     while Instant::now() < over && (doors == Doors::AfterGrace || connections(inner) > 0) {
         sleep(LOOK.min(grace)).await;
     }
-    inner.changing().doors.close();
+    close_doors(inner).await;
     inner.shared.advance(Phase::Closing);
     let finished = timeout(FINISH, async {
         while connections(inner) > 0 {
@@ -49,8 +51,20 @@ pub(crate) async fn leave(inner: &Inner, grace: Duration, doors: Doors) {
     }
 }
 
+/// Closes the doors and waits till the last who stood in line are counted, or for [`LINE`].
+async fn close_doors(inner: &Inner) {
+    let stops = inner.changing().doors.close();
+    let closed = async {
+        for stop in &stops {
+            stop.closed().await;
+        }
+    };
+    let _ = timeout(LINE, closed).await;
+}
+
+/// Those whose task has yet to begin are among them.
 fn connections(inner: &Inner) -> u32 {
-    inner.shared.connections.load(Ordering::Relaxed)
+    inner.shared.guard.open()
 }
 
 /// Writes what the access log still has.

@@ -104,7 +104,12 @@ impl Node {
                 Word::Leave => break Doors::AfterGrace,
             }
         };
-        notify(&[NotifyState::Stopping]);
+        if doors == Doors::AtOnce {
+            // The new process answers for the service from now on, to systemd too.
+            self.stop_admin.send_replace(true);
+        } else {
+            notify(&[NotifyState::Stopping]);
+        }
         say("leaving: finishing what is under way");
         tokio::select! {
             () = leave(&self.inner, self.grace, doors) => 0,

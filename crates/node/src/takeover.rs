@@ -8,8 +8,13 @@ use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::inherit::{READY, SOCKETS, keep_from_children};
 use crate::start::Inner;
+
+/// How long the new process may take till it serves; then it is ended.
+const START: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 
 /// Starts the new process and waits till it serves; blocking.
 ///
@@ -35,8 +40,13 @@ pub(crate) fn start(inner: &Inner) -> io::Result<u32> {
         .env(READY, say.as_raw_fd().to_string())
         .env_remove("LISTEN_FDS")
         .env_remove("LISTEN_PID")
+        // It names this process; without it the new one gives the signs of life.
+        .env_remove("WATCHDOG_PID")
         .spawn()?;
     drop((say, sockets));
+    if poll(&mut [PollFd::new(&hear, PollFlags::IN)], Some(&START))? == 0 {
+        child.kill()?;
+    }
     let mut word = [0; 1];
     match std::fs::File::from(hear).read(&mut word) {
         Ok(1) => Ok(child.id()),

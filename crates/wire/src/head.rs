@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::fields::{Fields, Place};
 use crate::name::Known;
 use crate::target::{self, Form, Parts};
-use crate::token::{is_target, is_token, is_value, trim};
+use crate::token::{is_target, is_text, is_token, is_value, token_length, trim};
 
 /// What a head may take up; over it is [`BadHead::TooLarge`] or [`BadHead::TooMany`].
 #[derive(Debug, Clone, Copy)]
@@ -145,6 +145,7 @@ pub struct RequestHead {
     method_text: Range<usize>,
     target: Range<usize>,
     parts: Parts,
+    host_len: usize,
 }
 
 impl RequestHead {
@@ -198,6 +199,11 @@ impl RequestHead {
         }
     }
 
+    /// The host in it, without the port; as sent, in any case of letters.
+    pub fn host(&self) -> &[u8] {
+        self.authority().get(..self.host_len).unwrap_or_default()
+    }
+
     /// Reads a head from the front of `buf` into `self`, forgetting what was there; returns its
     /// length, or none if it isn't whole yet.
     ///
@@ -223,7 +229,7 @@ impl RequestHead {
             return Err(BadHead::Connect);
         }
         self.parts = target::split(self.target(), self.method == Method::Options)?;
-        self.check_host()?;
+        self.host_len = self.check_host()?;
         if target::has_dot_segment(self.path()) {
             return Err(BadHead::DotSegment);
         }
@@ -238,19 +244,21 @@ impl RequestHead {
     }
 
     /// Exactly one `Host`, with a host in it; HTTP/1.0 may do without (RFC 9112 §3.2).
-    fn check_host(&self) -> Result<(), BadHead> {
+    /// The length of the host in the authority.
+    fn check_host(&self) -> Result<usize, BadHead> {
         let mut hosts = self.fields.all(Known::Host);
-        match (hosts.next(), hosts.next()) {
-            (Some(_), Some(_)) => return Err(BadHead::Host),
-            (None, _) if self.version == Version::Http11 => return Err(BadHead::Host),
-            (Some(host), None) if !host.is_empty() && target::host(host).is_none() => {
-                return Err(BadHead::Host);
-            }
-            _ => {}
+        let (named, more) = (hosts.next(), hosts.next());
+        let absolute = self.parts.form == Form::Absolute;
+        if more.is_some() || (named.is_none() && self.version == Version::Http11) {
+            return Err(BadHead::Host);
+        }
+        // Beside an absolute target the field is passed over, but it must be one.
+        if let Some(host) = named.filter(|host| absolute && !host.is_empty()) {
+            target::host(host).ok_or(BadHead::Host)?;
         }
         match self.authority() {
-            [] if self.version == Version::Http10 && self.parts.form != Form::Absolute => Ok(()),
-            authority => target::host(authority).map(|_| ()).ok_or(BadHead::Host),
+            [] if self.version == Version::Http10 && !absolute => Ok(0),
+            authority => target::host(authority).map(<[u8]>::len).ok_or(BadHead::Host),
         }
     }
 }
@@ -393,47 +401,66 @@ fn find_fields(
     let within = &buf[..buf.len().min(limits.bytes)];
     let mut at = start;
     loop {
-        let Some(len) = memchr::memchr(b'\n', &within[at..]) else {
+        let Some(len) = line_end(&within[at..])? else {
             return if buf.len() >= limits.bytes { Err(BadHead::TooLarge) } else { Ok(None) };
         };
-        let [line @ .., b'\r'] = &within[at..at + len] else {
-            return Err(BadHead::BareLineEnd);
-        };
-        let next = at + len + 1;
+        let line = &within[at..at + len];
         if line.is_empty() {
-            return Ok(Some(next));
+            // All values are looked at in one go: names are tokens, and lines hold no line ends.
+            return if is_text(&within[start..at]) { Ok(Some(at + 2)) } else { Err(BadHead::FieldValue) };
         }
         if places.len() == limits.fields {
             return Err(BadHead::TooMany);
         }
-        places.push(field_line(line, at)?);
-        at = next;
+        places.push(place(line, at)?);
+        at += len + 2;
     }
 }
 
-/// One line, that begins at `at` in its head.
+/// How long the first line is, without its CR LF; none if its end isn't there yet.
+fn line_end(buf: &[u8]) -> Result<Option<usize>, BadHead> {
+    match memchr::memchr2(b'\r', b'\n', buf) {
+        Some(at) if buf[at] == b'\r' => match buf.get(at + 1) {
+            Some(b'\n') => Ok(Some(at)),
+            Some(_) => Err(BadHead::BareLineEnd),
+            None => Ok(None),
+        },
+        Some(_) => Err(BadHead::BareLineEnd),
+        None => Ok(None),
+    }
+}
+
+/// One line on its own, that begins at `at` in its block: a trailer.
 pub(crate) fn field_line(line: &[u8], at: usize) -> Result<Place, BadHead> {
-    if matches!(line.first(), Some(b' ' | b'\t')) {
-        return Err(BadHead::Folded);
+    let place = place(line, at)?;
+    if is_value(line) {
+        return Ok(place);
     }
-    let colon = memchr::memchr(b':', line).ok_or(BadHead::FieldName)?;
-    let (name, rest) = (&line[..colon], &line[colon + 1..]);
-    let name_len = u16::try_from(name.len()).map_err(|_| BadHead::TooLarge)?;
-    if !is_token(name) {
-        return Err(BadHead::FieldName);
+    Err(if line.contains(&b'\r') || line.contains(&b'\n') {
+        BadHead::BareLineEnd
+    } else {
+        BadHead::FieldValue
+    })
+}
+
+/// Where name and value stand in a line that begins at `at` in its block. Whether the value holds
+/// control bytes is left to the caller.
+fn place(line: &[u8], at: usize) -> Result<Place, BadHead> {
+    let colon = token_length(line);
+    if colon == 0 || line.get(colon) != Some(&b':') {
+        let folded = matches!(line.first(), Some(b' ' | b'\t'));
+        return Err(if folded { BadHead::Folded } else { BadHead::FieldName });
     }
+    let rest = &line[colon + 1..];
     let value = trim(rest);
-    if !is_value(value) {
-        return Err(if value.contains(&b'\r') { BadHead::BareLineEnd } else { BadHead::FieldValue });
-    }
     let leading = rest.len() - trim_start(rest).len();
     let value_at = at + colon + 1 + leading;
     Ok(Place {
         name_at: u32::try_from(at).map_err(|_| BadHead::TooLarge)?,
         value_at: u32::try_from(value_at).map_err(|_| BadHead::TooLarge)?,
         value_len: u32::try_from(value.len()).map_err(|_| BadHead::TooLarge)?,
-        name_len,
-        known: Known::of(name),
+        name_len: u16::try_from(colon).map_err(|_| BadHead::TooLarge)?,
+        known: Known::of(&line[..colon]),
         plain: leading == 1 && rest.first() == Some(&b' ') && rest.len() == value.len() + 1,
     })
 }

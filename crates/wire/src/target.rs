@@ -1,7 +1,7 @@
 //! A request's target in its four forms (RFC 9112 §3.2), and the authority in it or in `Host`.
 
 use crate::head::BadHead;
-use crate::token::decimal;
+use crate::token::{decimal, is_host_byte};
 
 /// What kind of target it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,31 +68,11 @@ pub fn host(authority: &[u8]) -> Option<&[u8]> {
         }
         (&authority[..end + 2], &rest[end + 1..])
     } else {
-        let end = memchr::memchr(b':', authority).unwrap_or(authority.len());
-        let name = &authority[..end];
-        let fits = |b: &u8| {
-            b.is_ascii_alphanumeric()
-                || matches!(
-                    b,
-                    b'-' | b'.'
-                        | b'_'
-                        | b'~'
-                        | b'!'
-                        | b'$'
-                        | b'&'
-                        | b'\''
-                        | b'('
-                        | b')'
-                        | b'*'
-                        | b'+'
-                        | b';'
-                        | b'='
-                )
-        };
-        if name.is_empty() || !name.iter().all(fits) {
+        let end = authority.iter().position(|&b| !is_host_byte(b)).unwrap_or(authority.len());
+        if end == 0 {
             return None;
         }
-        (name, &authority[end..])
+        (&authority[..end], &authority[end..])
     };
     match port {
         [] => Some(host),

@@ -17,10 +17,31 @@ const fn table(extra: &[u8]) -> [bool; 256] {
 
 static TCHAR: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
 
+static HOST: [bool; 256] = table(b"-._~!$&'()*+;=");
+
+/// May this byte stand in a host's name (RFC 3986 §3.2.2)? Percent-encoded ones may not.
+#[inline]
+pub(crate) fn is_host_byte(b: u8) -> bool {
+    HOST[b as usize]
+}
+
 /// Is it a token: one or more `tchar` (RFC 9110 §5.6.2)?
 #[inline]
 pub fn is_token(s: &[u8]) -> bool {
     !s.is_empty() && s.iter().all(|&b| TCHAR[b as usize])
+}
+
+/// How many bytes at the front are `tchar`.
+#[inline]
+pub(crate) fn token_length(s: &[u8]) -> usize {
+    s.iter().position(|&b| !TCHAR[b as usize]).unwrap_or(s.len())
+}
+
+/// Are these lines free of control bytes but HTAB and line ends?
+#[inline]
+pub(crate) fn is_text(s: &[u8]) -> bool {
+    !s.iter()
+        .fold(false, |bad, &b| bad | ((b < 0x20) & (b != b'\t') & (b != b'\r') & (b != b'\n')) | (b == 0x7f))
 }
 
 /// May these bytes be a field's value: no control bytes but HTAB (RFC 9110 §5.5)?

@@ -33,9 +33,7 @@ pub struct Outage {
 impl Outage {
     /// One that comes once in each `cycle`.
     pub fn each(cycle: Duration) -> Self {
-        Self {
-            third: (cycle / 3).max(Duration::from_millis(1)),
-        }
+        Self { third: (cycle / 3).max(Duration::from_millis(1)) }
     }
 
     /// Is it dead so long after the beginning?
@@ -84,9 +82,10 @@ mod tests {
     fn it_is_dead_in_the_middle_third_of_each_cycle() {
         let outage = Outage::each(Duration::from_secs(30));
         let dead = |secs| outage.dead(Duration::from_secs(secs));
-        assert_eq!([0, 9, 10, 19, 20, 29, 30, 40, 50].map(dead), [
-            false, false, true, true, false, false, false, true, false
-        ]);
+        assert_eq!(
+            [0, 9, 10, 19, 20, 29, 30, 40, 50].map(dead),
+            [false, false, true, true, false, false, false, true, false]
+        );
     }
 
     proptest! {

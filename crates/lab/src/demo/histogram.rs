@@ -20,9 +20,7 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            counts: Box::new([0; BUCKETS]),
-        }
+        Self { counts: Box::new([0; BUCKETS]) }
     }
 }
 

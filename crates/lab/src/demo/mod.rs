@@ -20,12 +20,12 @@ use std::time::{Duration, Instant};
 use config::Report;
 use node::StartError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
 
 use self::chance::Outage;
 use self::stage::Stage;
-use self::users::Arrivals;
 pub use self::tally::{Part, Side};
+use self::users::Arrivals;
 pub use self::view::{Happening, Moment, Opened, Row, Summary, View};
 
 /// Time from one [`View`] to the next.
@@ -74,21 +74,24 @@ pub fn run(options: Options, show: &mut dyn FnMut(Moment<'_>)) -> Result<Summary
     drop(entered);
     show(Moment::Opened(&stage.opened));
     let played = runtime.block_on(play(&mut stage, options.length, end, show));
-    let summary = stage.summary();
+    let summary = played.map(|worked| stage.summary(worked));
     stage.strike();
-    played.map(|()| summary)
+    summary
 }
 
+/// Tells how long users were at work.
 async fn play(
     stage: &mut Stage,
     length: Option<Duration>,
     [mut interrupt, mut terminate]: [Signal; 2],
     show: &mut dyn FnMut(Moment<'_>),
-) -> Result<(), DemoError> {
+) -> Result<Duration, DemoError> {
+    stage.checked().await;
     let outage = Outage::each(length.unwrap_or(CYCLE));
     let arrivals = Arrivals::start(stage.crowds.clone(), network::RATE)?;
-    let began = stage.began;
-    let mut ticks = interval(TICK);
+    let began = Instant::now();
+    stage.began = began;
+    let mut ticks = interval_at((began + TICK).into(), TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let now = began.elapsed();
@@ -101,12 +104,13 @@ async fn play(
             _ = terminate.recv() => break,
         }
     }
-    arrivals.end();
+    let worked = began.elapsed();
+    drop(arrivals);
     for crowd in &stage.crowds {
         crowd.leave().await;
     }
     show(Moment::View(&stage.view(length)));
-    Ok(())
+    Ok(worked)
 }
 
 async fn until(end: Option<Instant>) {

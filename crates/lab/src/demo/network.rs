@@ -16,11 +16,7 @@ pub struct Character {
 }
 
 const fn character(name: &'static str, millis: u64) -> Character {
-    Character {
-        name,
-        typical: Duration::from_millis(millis),
-        workers: 4,
-    }
+    Character { name, typical: Duration::from_millis(millis), workers: 4 }
 }
 
 /// The endpoints. The slowest can do 100 requests a second, so a quarter of [`RATE`] is no overload
@@ -37,12 +33,7 @@ pub const NEARSIDE: &str = "shop";
 pub const RANDOM_PATH: &str = "/random";
 
 /// The node's file. Both services have endpoints of the same characters, each its own.
-pub fn text(
-    listen: SocketAddr,
-    admin: SocketAddr,
-    nearside: &[SocketAddr],
-    random: &[SocketAddr],
-) -> String {
+pub fn text(listen: SocketAddr, admin: SocketAddr, nearside: &[SocketAddr], random: &[SocketAddr]) -> String {
     format!(
         r#"[node]
 name = "demo"

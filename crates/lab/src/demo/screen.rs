@@ -7,7 +7,7 @@ use upstream::usable::Standing;
 use super::{Happening, Opened, Row, Side, Summary, View};
 
 /// Cells of a share's bar.
-const BAR: usize = 20;
+const BAR: usize = 12;
 /// What happened that a table shows.
 const SHOWN: usize = 5;
 
@@ -52,7 +52,7 @@ pub fn opening(opened: &Opened, style: Style) -> String {
         "{title}
 Two services run side by side on it and get the same requests at the same moments.
 \"shop\" is balanced by latency, with checks and retries; \"random\" by random choice.
-Endpoint b of both dies after a third of the time and returns after two.
+Endpoint b of both dies and returns.
 
 {running}
 {config}
@@ -84,8 +84,8 @@ pub fn table(view: &View, style: Style) -> String {
     };
     let mut text = style.bold(&format!("{:.1} s {end}", view.elapsed.as_secs_f64())) + "\n\n";
     text += &style.dim(&format!(
-        "{:<10}  {:<13}  {:<BAR$}  {:>5}  {:>5}  {:>6}  {:>7}  {:>7}\n",
-        "ENDPOINT", "STATE", "LAST 5 S", "SHARE", "/S", "FLYING", "P50", "P99"
+        "{:<8}  {:<13}  {:<BAR$}  {:>5}  {:>4}  {:>9}  {:>7}  {:>7}\n",
+        "ENDPOINT", "STATE", "LAST 5 S", "SHARE", "/S", "IN FLIGHT", "P50", "P99"
     ));
     for row in &view.rows {
         text += &endpoint(row, style);
@@ -110,9 +110,9 @@ fn endpoint(row: &Row, style: Style) -> String {
     };
     let part = &row.part;
     let name = format!("{}, {} ms", part.name, row.typical.as_millis());
-    let bar = "█".repeat((part.share * BAR as f64).round() as usize);
     format!(
-        "{name:<10}  {state}  {bar:<BAR$}  {:>5}  {:>5.0}  {:>6}  {:>7}  {:>7}\n",
+        "{name:<8}  {state}  {:<BAR$}  {:>5}  {:>4.0}  {:>9}  {:>7}  {:>7}\n",
+        bar(part.share),
         percent(part.share),
         row.per_second,
         row.in_flight,
@@ -132,6 +132,13 @@ fn state(row: &Row) -> String {
         Standing::Drained => "drained",
     };
     if row.alive { seen.to_owned() } else { format!("dead, {seen}") }
+}
+
+/// A bar of at most [`BAR`] cells, drawn to an eighth of one.
+fn bar(share: f64) -> String {
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (share.clamp(0.0, 1.0) * BAR as f64 * 8.0).round() as usize;
+    "█".repeat(eighths / 8) + PARTS[eighths % 8]
 }
 
 fn sides(nearside: &Side, random: &Side, style: Style) -> String {
@@ -165,8 +172,8 @@ pub fn line(view: &View) -> String {
         format!("{} requests, {} failed, p99 {p99}", side.requests, side.failed)
     };
     format!(
-        "{:.0} s · {} · Nearside: {} · random: {}\n",
-        view.elapsed.as_secs_f64(),
+        "{} s · {} · Nearside: {} · random: {}\n",
+        view.elapsed.as_secs(),
         parts.join(", "),
         side(&view.nearside),
         side(&view.random),
@@ -182,13 +189,13 @@ pub fn summary(summary: &Summary, style: Style) -> String {
     }
     text += "\n";
     text += &style.dim(&format!(
-        "{:<10}  {:>8}  {:>5}  {:>7}  {:>7}    {:>8}  {:>5}  {:>7}  {:>7}\n",
+        "{:<8}  {:>8}  {:>5}  {:>7}  {:>7}   {:>6}  {:>5}  {:>7}  {:>7}\n",
         "ENDPOINT", "NEARSIDE", "SHARE", "P50", "P99", "RANDOM", "SHARE", "P50", "P99"
     ));
     for (near, random) in nearside.endpoints.iter().zip(&random.endpoints) {
         let _ = writeln!(
             text,
-            "{:<10}  {:>8}  {:>5}  {:>7}  {:>7}    {:>8}  {:>5}  {:>7}  {:>7}",
+            "{:<8}  {:>8}  {:>5}  {:>7}  {:>7}   {:>6}  {:>5}  {:>7}  {:>7}",
             near.name,
             near.answers,
             percent(near.share),
@@ -218,5 +225,121 @@ fn ms(ms: Option<f64>) -> String {
         None => "-".to_owned(),
         Some(ms @ ..100.0) => format!("{ms:.1} ms"),
         Some(ms) => format!("{ms:.0} ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::Part;
+    use std::time::Duration;
+
+    const PLAIN: Style = Style { colour: false };
+
+    fn side(failed: u64, shares: [f64; 2]) -> Side {
+        let part = |(name, share)| Part {
+            name,
+            answers: (share * 1000.0) as u64,
+            share,
+            p50_ms: (share > 0.0).then_some(4.25),
+            p99_ms: (share > 0.0).then_some(123.4),
+        };
+        let (p50_ms, p99_ms) = (Some(4.25), Some(123.4));
+        let endpoints = ["a", "b"].into_iter().zip(shares).map(part).collect();
+        Side { requests: 1000 + failed, failed, p50_ms, p99_ms, endpoints }
+    }
+
+    fn row(alive: bool, standing: Standing, side: &Side, index: usize) -> Row {
+        let part = side.endpoints[index].clone();
+        let per_second = part.answers as f64 / 5.0;
+        Row { typical: Duration::from_millis(4), alive, standing, per_second, in_flight: 1, part }
+    }
+
+    fn view() -> View {
+        let (nearside, random) = (side(0, [0.75, 0.0]), side(83, [0.5, 0.25]));
+        let happening = |seconds| Happening { seconds, what: "b is killed".into() };
+        View {
+            elapsed: Duration::from_millis(12_345),
+            length: Some(Duration::from_secs(20)),
+            rows: vec![row(true, Standing::Up, &nearside, 0), row(false, Standing::Ejected, &nearside, 1)],
+            nearside,
+            random,
+            happenings: vec![happening(6.6667)],
+        }
+    }
+
+    #[test]
+    fn a_table_reads_well() {
+        assert_eq!(
+            table(&view(), PLAIN),
+            "\
+12.3 s of 20 s
+
+ENDPOINT  STATE          LAST 5 S      SHARE    /S  IN FLIGHT      P50      P99
+a, 4 ms   well           █████████      75 %   150          1   4.2 ms   123 ms
+b, 4 ms   dead, ejected                  0 %     0          1        -        -
+
+SINCE THE BEGINNING         REQUESTS   FAILED      P50      P99
+Nearside                        1000        0   4.2 ms   123 ms
+random choice, no retries       1083       83   4.2 ms   123 ms
+
+   6.7 s  b is killed
+
+
+
+
+"
+        );
+    }
+
+    #[test]
+    fn a_table_is_always_as_high_and_never_wide() {
+        let mut view = view();
+        let height = table(&view, PLAIN).lines().count();
+        for _ in 0..10 {
+            view.happenings.push(view.happenings[0].clone());
+            let text = table(&view, PLAIN);
+            assert_eq!(text.lines().count(), height);
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bar_is_as_long_as_the_share() {
+        assert_eq!(
+            [0.0, 0.005, 0.05, 0.5, 1.0, 2.0].map(bar),
+            ["", "", "▋", "██████", "████████████", "████████████"]
+        );
+    }
+
+    #[test]
+    fn a_line_says_the_same_in_short() {
+        assert_eq!(
+            line(&view()),
+            "12 s · a 75 %, b (dead) 0 % · Nearside: 1000 requests, 0 failed, p99 123 ms · \
+             random: 1083 requests, 83 failed, p99 123 ms\n"
+        );
+    }
+
+    #[test]
+    fn colours_leave_the_text_as_it_is() {
+        let mut painted = table(&view(), Style { colour: true });
+        assert!(painted.contains("\x1b[1;31mdead, ejected\x1b[0m"));
+        for code in ["1", "2", "1;31", "1;32", "1;33", "0"] {
+            painted = painted.replace(&format!("\x1b[{code}m"), "");
+        }
+        assert_eq!(painted, table(&view(), PLAIN));
+    }
+
+    #[test]
+    fn a_summary_says_whether_it_held() {
+        let View { nearside, random, happenings, .. } = view();
+        let mut whole = Summary { seconds: 20.0, nearside, random, happenings };
+        let text = summary(&whole, PLAIN);
+        assert!(text.starts_with("In 20.0 s\n   6.7 s  b is killed\n"), "{text}");
+        assert!(text.ends_with("\nNearside answered every request.\n"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        whole.nearside.failed = 1;
+        assert!(summary(&whole, PLAIN).ends_with("\nNearside did not answer every request.\n"));
     }
 }

@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use node::{Node, Options};
+use tokio::time::{sleep, timeout};
+use upstream::status::EndpointStatus;
 use upstream::usable::Standing;
 use upstream::{Event, clock};
 
@@ -24,6 +26,8 @@ const PORT: u16 = 8080;
 const ADMIN_PORT: u16 = 9900;
 /// Events of the node that may wait for the next look; more are not shown.
 const EVENTS: usize = 256;
+/// How long the first checks may take.
+const CHECKED: Duration = Duration::from_secs(2);
 /// What happened that is remembered.
 const HAPPENINGS: usize = 100;
 /// How many looks back an endpoint's numbers go.
@@ -32,6 +36,7 @@ const LOOKS: usize = 10;
 /// All that takes part.
 pub struct Stage {
     pub opened: Opened,
+    /// When users began; before that, when all was open.
     pub began: Instant,
     /// Nearside's users, and those of random choice.
     pub crowds: [Arc<Crowd>; 2],
@@ -51,12 +56,7 @@ impl Stage {
         let [near, random] = endpoints.each_ref().map(|all| addresses(all));
         let config = |port, admin| network::text(port, admin, &near, &random);
         let (tell, events) = sync_channel(EVENTS);
-        let loaded = config::parse(
-            &config(free(PORT), free(ADMIN_PORT)),
-            "demo",
-            Path::new(""),
-            &|_| None,
-        );
+        let loaded = config::parse(&config(free(PORT), free(ADMIN_PORT)), "demo", Path::new(""), &|_| None);
         let node = Node::start(Options {
             plan: loaded.map_err(DemoError::Plan)?.plan,
             file: None,
@@ -77,6 +77,19 @@ impl Stage {
             happenings: VecDeque::new(),
             looks: VecDeque::new(),
         })
+    }
+
+    /// Waits till the node has checked all endpoints, so that users don't all meet the first one. What
+    /// it said of them is no news.
+    pub async fn checked(&self) {
+        let all = async {
+            while self.told().iter().any(|endpoint| endpoint.state == Standing::Unknown) {
+                sleep(CHECKED / 100).await;
+            }
+        };
+        // If a check hangs, the users will see why.
+        let _ = timeout(CHECKED, all).await;
+        while self.events.try_recv().is_ok() {}
     }
 
     /// Kills the mortal endpoint of both sides, or brings it back, unless it is so already.
@@ -120,12 +133,12 @@ impl Stage {
         view
     }
 
-    /// What it came to.
-    pub fn summary(&mut self) -> Summary {
+    /// What it came to, after so much work.
+    pub fn summary(&mut self, worked: Duration) -> Summary {
         self.hear();
         let [nearside, random] = self.crowds.each_ref().map(|crowd| crowd.tally().side());
         let happenings = self.happenings.iter().cloned().collect();
-        Summary { seconds: self.began.elapsed().as_secs_f64(), nearside, random, happenings }
+        Summary { seconds: worked.as_secs_f64(), nearside, random, happenings }
     }
 
     /// Ends the node. Not to be called in a runtime.
@@ -133,24 +146,24 @@ impl Stage {
         self.node.stop();
     }
 
-    fn rows(&self, lately: &Tally, time: Duration) -> Vec<Row> {
+    /// What the node thinks of Nearside's endpoints, in their order.
+    fn told(&self) -> Vec<EndpointStatus> {
         let service = self.node.registry().get(NEARSIDE);
-        let told = service.map(|service| service.status(clock::now()).endpoints).unwrap_or_default();
-        let parts = lately.side().endpoints.into_iter();
-        let each = parts.zip(&ENDPOINTS).zip(&self.endpoints[0]).enumerate();
-        let row = |(index, ((part, character), endpoint)): (usize, ((_, &network::Character), &Endpoint))| {
-            let part: super::Part = part;
-            let told = told.get(index);
-            Row {
-                typical: character.typical,
-                alive: endpoint.alive(),
-                standing: told.map_or(Standing::Unknown, |told| told.state),
-                per_second: part.answers as f64 / time.as_secs_f64().max(0.001),
-                in_flight: told.map_or(0, |told| told.in_flight),
-                part,
-            }
-        };
-        each.map(row).collect()
+        service.map(|service| service.status(clock::now()).endpoints).unwrap_or_default()
+    }
+
+    fn rows(&self, lately: &Tally, time: Duration) -> Vec<Row> {
+        let parts = lately.side().endpoints.into_iter().zip(&ENDPOINTS);
+        let seen = self.endpoints[0].iter().zip(self.told());
+        let rows = parts.zip(seen).map(|((part, character), (endpoint, told))| Row {
+            typical: character.typical,
+            alive: endpoint.alive(),
+            standing: told.state,
+            per_second: part.answers as f64 / time.as_secs_f64().max(0.001),
+            in_flight: told.in_flight,
+            part,
+        });
+        rows.collect()
     }
 
     /// Takes in what the node told.
@@ -158,10 +171,10 @@ impl Stage {
         while let Ok((at, event)) = self.events.try_recv() {
             let mut said = event.to_string();
             for (endpoint, character) in self.endpoints[0].iter().zip(&ENDPOINTS) {
-                let long = format!("service {NEARSIDE}, endpoint http://{}", endpoint.address());
-                said = said.replace(&long, character.name);
+                let long = format!("service {NEARSIDE}, endpoint http://{}: ", endpoint.address());
+                said = said.replace(&long, &format!("node: {} ", character.name));
             }
-            self.remember(at, format!("the node says of {said}"));
+            self.remember(at, said);
         }
     }
 

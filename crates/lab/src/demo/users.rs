@@ -146,10 +146,11 @@ impl Connection {
     }
 }
 
-/// Brings the arrivals, on a thread of its own: it sleeps more exactly than a runtime's timer.
+/// Brings the arrivals, on a thread of its own: it sleeps more exactly than a runtime's timer. Dropped,
+/// they end; the last one may still be on its way.
 pub struct Arrivals {
     over: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Arrivals {
@@ -170,14 +171,17 @@ impl Arrivals {
                 sides.reverse();
             }
         })?;
-        Ok(Arrivals { over, thread })
+        Ok(Arrivals { over, thread: Some(thread) })
     }
+}
 
-    /// Ends them; the last one may still be on its way.
-    pub fn end(self) {
+impl Drop for Arrivals {
+    fn drop(&mut self) {
         self.over.store(true, Relaxed);
-        // A thread that panicked has ended as well, and its panic was printed.
-        let _ = self.thread.join();
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has ended as well, and its panic was printed.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -4,6 +4,13 @@
 #![allow(dead_code)] // Support is for all tests of this crate, whichever of them there are.
 
 mod cli;
+mod demo;
 mod endpoints;
+mod http_bodies;
+mod http_fields;
+mod http_routes;
+mod life;
+mod life_outside;
 mod malformed;
+mod promises;
 mod support;

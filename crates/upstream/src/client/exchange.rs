@@ -44,6 +44,28 @@ pub trait Body: Send {
     }
 }
 
+impl<B: Body> Body for Box<B> {
+    fn length(&self) -> Length {
+        (**self).length()
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        (**self).poll_piece(cx)
+    }
+
+    fn can_rewind(&self) -> bool {
+        (**self).can_rewind()
+    }
+
+    fn rewind(&mut self) -> bool {
+        (**self).rewind()
+    }
+
+    fn trailers(&self) -> Option<&Fields> {
+        (**self).trailers()
+    }
+}
+
 /// Why a request's body ended before its end: always the client's doing.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
@@ -206,7 +228,7 @@ impl<'h, B: Body> Exchange<'h, B> {
         self.poll_send(cx)?;
         loop {
             let data = self.conn.inbox.data();
-            if !data.is_empty() && may_be_whole(data, self.seen) {
+            if !data.is_empty() && (self.seen == 0 || may_be_whole(data, self.seen)) {
                 if let Some(len) = head.read(data, HEAD)? {
                     self.conn.inbox.consume(len);
                     self.seen = 0;

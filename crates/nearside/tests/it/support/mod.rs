@@ -15,7 +15,7 @@ pub use endpoint::{Behaviour, Endpoint};
 pub use http::Message;
 pub use load::{Load, Tally};
 pub use node::{Nearside, command};
-pub use scripted::{answer, request, scripted};
+pub use scripted::{answer, request, scripted, websocket, websocket_echo};
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};

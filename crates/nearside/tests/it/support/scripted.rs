@@ -4,7 +4,9 @@ use std::io::{self, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-use super::Message;
+use tokio_tungstenite::tungstenite;
+
+use super::{LIMIT, Message};
 
 /// Serves each connection in a thread of its own, as long as the test's process lives. If the other
 /// side breaks off, `serve` may return its error.
@@ -33,4 +35,27 @@ pub fn request<'s>(stream: &'s TcpStream) -> io::Result<(Message, BufReader<&'s 
 /// Writes these bytes.
 pub fn answer(mut stream: &TcpStream, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     stream.write_all(bytes.as_ref())
+}
+
+/// An endpoint that sends each WebSocket message back.
+pub fn websocket_echo() -> SocketAddr {
+    scripted(|stream| {
+        let socket = tungstenite::accept(stream.try_clone()?);
+        let mut socket = socket.map_err(io::Error::other)?;
+        while let Ok(message) = socket.read() {
+            if socket.send(message).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A WebSocket that is open.
+pub fn websocket(to: SocketAddr) -> tungstenite::WebSocket<TcpStream> {
+    let stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let (socket, answer) = tungstenite::client(format!("ws://{to}/"), stream).unwrap();
+    assert_eq!(answer.status(), 101);
+    socket
 }
