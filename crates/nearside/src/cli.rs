@@ -59,7 +59,7 @@ pub enum Command {
     },
 }
 
-/// Show a node at work on this machine, with example endpoints and users; nothing to install or write
+/// Show a node at work, with example endpoints and users; nothing to install or write
 ///
 /// One endpoint dies and returns; beside it the same users meet random choice. It ends with Ctrl-C, or
 /// with --for by itself, and with status 1 if Nearside failed a request.

@@ -136,6 +136,10 @@ impl Service {
         let standing = endpoint.standing(vitals, self.plan.health.is_some());
         let before = vitals.standing.replace(standing);
         if before != Some(standing) {
+            if standing == Standing::Up && matches!(before, Some(Standing::Ill | Standing::Ejected)) {
+                // What made it slow or fail is over, says who brought it back.
+                endpoint.load().forget();
+            }
             vitals.since = (standing == Standing::Up && vitals.ramps).then_some(now);
             vitals.ramps |= !matches!(standing, Standing::Unknown | Standing::Unresolved);
             if let Some(news) = news(before, standing, vitals, now) {

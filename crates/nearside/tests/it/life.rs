@@ -55,7 +55,7 @@ fn no_request_is_lost_to_twenty_reloads() {
     let tally = load.finish();
     tally.assert_all_well();
     let answers = "nearside_requests_total{route=\"*/*\",service=\"shop\",status=\"200\"}";
-    assert_eq!(node.counted(answers), tally.requests(), "counts are kept");
+    until("all are counted, and nothing twice", || node.counted(answers) == tally.requests());
     let requests =
         format!("nearside_endpoint_requests_total{{service=\"shop\",endpoint=\"{}\"}}", endpoint.url());
     assert_eq!(node.counted(&requests), tally.requests());

@@ -49,7 +49,7 @@ impl Scene {
         let allowed = BUDGET.0 * requests as f64 + BUDGET.1;
         assert!(retries as f64 <= allowed, "{retries} retries of {requests} requests");
         let answers = "nearside_requests_total{route=\"*/*\",service=\"shop\",status=\"200\"}";
-        assert_eq!(self.node.counted(answers), requests);
+        until("all answers are counted", || self.node.counted(answers) == requests);
         until("nothing is under way", || {
             self.node.counted("nearside_endpoint_in_flight{") == 0
                 && self.node.counted("nearside_connections") == 0
@@ -77,7 +77,7 @@ impl Scene {
         let of_all: u64 = all.iter().map(|kind| self.failures(bad, kind)).sum();
         assert!(of_kinds >= 5, "{of_kinds} failures of {kinds:?}");
         assert_eq!(of_kinds, of_all);
-        assert!(!self.is_up(bad), "five failures in a row eject it");
+        until("five failures in a row eject it", || !self.is_up(bad));
         for good in &self.good {
             assert!(self.is_up(&good.url()));
             assert!(all.iter().all(|kind| self.failures(&good.url(), kind) == 0));
@@ -199,8 +199,8 @@ fn nobody_is_to_blame_when_a_client_leaves() {
     assert_eq!(node.counted("nearside_endpoint_in_flight{"), 10);
     drop(clients);
     until("the endpoint is left too", || node.counted("nearside_endpoint_in_flight{") == 0);
+    until("the connections are gone", || node.counted("nearside_connections") == 0);
     assert_eq!(node.counted("nearside_endpoint_failures_total{"), 0);
-    assert_eq!(node.counted("nearside_connections"), 0);
 }
 
 /// An endpoint that breaks off in the midst of an answer too large to be held, in this way.
@@ -398,22 +398,21 @@ fn who_waits_gets_in_when_there_is_room() {
     for client in &mut clients {
         assert_eq!(client.answer().unwrap().status(), 200);
     }
-    assert_eq!(node.api("services/shop")["limit"]["in_flight"], 0);
+    until("all have left", || node.api("services/shop")["limit"]["in_flight"] == 0);
 }
 
 #[test]
 fn a_second_try_answers_for_a_slow_one() {
-    const SLOW: Duration = Duration::from_secs(2);
+    const SLOW: Duration = Duration::from_secs(3);
     let slow = Endpoint::start(Behaviour::Slow(SLOW));
-    let hedge = "balance = \"round_robin\"\nhedge = { after = \"50ms\" }";
+    let hedge = "balance = \"round_robin\"\nhedge = { after = \"150ms\" }";
     let scene = Scene::with(&slow.url(), hedge);
     let mut client = scene.node.client();
-    for _ in 0..40 {
+    for _ in 0..32 {
         let begun = Instant::now();
         assert_eq!(client.get("/").unwrap().text(), "well");
         assert!(begun.elapsed() < SLOW / 2, "{:?}", begun.elapsed());
     }
     let hedges = scene.node.counted("nearside_hedges_total{service=\"shop\"}");
-    assert!(hedges >= 5, "{hedges}");
-    assert_eq!(slow.hits() as u64, hedges, "each slow one had a second");
+    assert!((5..=16).contains(&hedges), "{hedges}, where a quarter is slow");
 }

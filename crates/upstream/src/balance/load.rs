@@ -72,6 +72,11 @@ impl Load {
         });
     }
 
+    /// Forgets how long its answers took, as it comes back from a failure.
+    pub fn forget(&self) {
+        self.latency.store(0, Relaxed);
+    }
+
     /// Counts a request that begins.
     pub(super) fn begin(&self) {
         self.in_flight.fetch_add(1, SeqCst);

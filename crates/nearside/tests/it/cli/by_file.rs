@@ -47,6 +47,7 @@ fn without_a_command_it_lists_them() {
     Usage: nearside <COMMAND>
 
     Commands:
+      demo         Show a node at work, with example endpoints and users; nothing to install or write
       run          Run a node
       proxy        Run a node without a file, in front of the endpoints named here
       check        Check a file: every mistake with its place and what to write instead
@@ -68,9 +69,8 @@ fn without_a_command_it_lists_them() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands =
-        ["run", "proxy", "check", "schema", "explain", "status", "reload", "drain", "completions", "version"];
-    for command in commands {
+    let commands = "demo run proxy check schema explain status reload drain completions version";
+    for command in commands.split(' ') {
         let help = run(&[command, "--help"]);
         assert!(help.starts_with("exit 0\n--- stdout\n"), "{help}");
         let (_, example) = help.split_once("\nExample: ").unwrap_or_else(|| panic!("{help}"));

@@ -26,7 +26,7 @@ pub fn scripted(serve: impl Fn(&TcpStream) -> io::Result<()> + Send + Sync + 'st
 }
 
 /// Reads the head of one request. What follows the head is lost unless it is read from the reader.
-pub fn request<'s>(stream: &'s TcpStream) -> io::Result<(Message, BufReader<&'s TcpStream>)> {
+pub fn request(stream: &TcpStream) -> io::Result<(Message, BufReader<&TcpStream>)> {
     let mut reader = BufReader::new(stream);
     let head = Message::read_head(&mut reader)?;
     Ok((head.ok_or(io::ErrorKind::UnexpectedEof)?, reader))
