@@ -47,6 +47,9 @@ struct Tally<B> {
     failed: Failed,
 }
 
+/// How a try ended. Boxed, since it passes through many hands.
+type Attempted<'h, B> = Result<Box<Answered<'h, B>>, Box<Tally<B>>>;
+
 /// What holds for all tries of one request.
 struct Terms<'a> {
     party: &'a Party,
@@ -87,7 +90,16 @@ pub(crate) async fn forward(
     };
     let mut out = std::mem::take(&mut buffers.sent);
     out.clear();
-    headers::request(&mut out, request.head, &request.client, request.length, &request.id, service.name());
+    let random = fastrand::u128(..);
+    headers::request(
+        &mut out,
+        request.head,
+        &request.client,
+        request.length,
+        &request.id,
+        service.name(),
+        random,
+    );
     let ask = Asking {
         hash: hash(party.hash_by.as_ref(), request.head, request.address),
         sticky: sticky_key(service.plan(), request.head),
@@ -123,7 +135,7 @@ async fn tries<'h, 'a>(
     slot: &mut Slot<'a>,
     outgoing: &mut Outgoing<'_>,
     note: &mut Note,
-) -> Result<Answered<'h, Upload<'a>>, Refusal> {
+) -> Result<Box<Answered<'h, Upload<'a>>>, Refusal> {
     let service = &terms.party.service;
     let retry = &service.plan().retry;
     let has_body = request.length != Length::Exact(0);
@@ -151,12 +163,12 @@ async fn tries<'h, 'a>(
                     && retry.on.statuses.contains(&answered.head.status)
                     && answered.exchange.can_repeat();
                 match again.then(|| another(terms, &tried)).flatten() {
-                    Some(next) => (next, discard(answered)),
+                    Some(next) => (next, discard(*answered)),
                     None => return Ok(answered),
                 }
             }
             Err(tally) => {
-                let (next, body, failed) = blame(terms, tally, left, &tried);
+                let (next, body, failed) = blame(terms, *tally, left, &tried);
                 match next {
                     Some(next) => (next, body),
                     None => {
@@ -221,7 +233,7 @@ async fn attempt<'h, B: Body>(
     mut body: Option<B>,
     lease: Lease,
     mut interim: Option<&mut Outgoing<'_>>,
-) -> Result<Answered<'h, B>, Tally<B>> {
+) -> Attempted<'h, B> {
     let key = lease.endpoint().key();
     let times = &terms.party.service.plan().timeout;
     let mut kept = pool::take(key);
@@ -231,7 +243,7 @@ async fn attempt<'h, B: Body>(
             None => match open(&lease, times.connect).await {
                 Ok(conn) => conn,
                 Err(failed) => {
-                    return Err(Tally { unsent: true, body, lease, failed });
+                    return Err(Box::new(Tally { unsent: true, body, lease, failed }));
                 }
             },
         };
@@ -239,7 +251,7 @@ async fn attempt<'h, B: Body>(
         let failed = match read(terms, &mut exchange, &mut head, interim.as_deref_mut()).await {
             Ok(held) => {
                 let latency_ns = clock::now().saturating_sub(started);
-                return Ok(Answered { exchange, head, held, lease, latency_ns });
+                return Ok(Box::new(Answered { exchange, head, held, lease, latency_ns }));
             }
             Err(failed) => failed,
         };
@@ -250,7 +262,7 @@ async fn attempt<'h, B: Body>(
             && (terms.idempotent || unsent);
         body = exchange.abandon();
         if !stale || !body.as_mut().is_none_or(Body::rewind) {
-            return Err(Tally { unsent, body, lease, failed });
+            return Err(Box::new(Tally { unsent, body, lease, failed }));
         }
     }
 }
@@ -302,7 +314,7 @@ async fn hedged<'h, B: Body>(
     head: ResponseHead,
     lease: Lease,
     note: &mut Note,
-) -> Result<Answered<'h, B>, Tally<B>> {
+) -> Attempted<'h, B> {
     let mut first = pin!(attempt(terms, now, head, None, lease, None));
     let early = tokio::time::timeout(after, first.as_mut()).await;
     if let Ok(result) = early {
@@ -341,8 +353,8 @@ async fn hedged<'h, B: Body>(
     .await
 }
 
-trait Racer<'h, B>: Future<Output = Result<Answered<'h, B>, Tally<B>>> + Send {}
-impl<'h, B, F: Future<Output = Result<Answered<'h, B>, Tally<B>>> + Send> Racer<'h, B> for F {}
+trait Racer<'h, B>: Future<Output = Attempted<'h, B>> + Send {}
+impl<'h, B, F: Future<Output = Attempted<'h, B>> + Send> Racer<'h, B> for F {}
 
 fn pick(terms: &Terms<'_>, tried: &Tried, now: u64) -> Result<Lease, NoEndpoint> {
     let Asking { hash, sticky } = terms.ask;

@@ -102,6 +102,7 @@ pub(crate) fn request(
     length: Length,
     request_id: &str,
     service: &str,
+    random: u128,
 ) {
     out.extend_from_slice(head.method_text());
     out.push(b' ');
@@ -115,7 +116,9 @@ pub(crate) fn request(
     let fields = &head.fields;
     let nominated = Nominated::of(fields);
     let trusted = client.trusted;
+    let traced = is_traced(fields);
     fields.write_to(out, |f| match f.known {
+        Known::Traceparent => !traced,
         Known::Other => is_disguised(f.name) || (!nominated.0.is_empty() && nominated.has(f.name)),
         Known::Host | Known::XForwardedFor | Known::Via | Known::XRequestId => true,
         Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::Forwarded => !trusted,
@@ -135,6 +138,9 @@ pub(crate) fn request(
     }
     list(out, b"Via", fields.all(Known::Via), VIA);
     write::field(out, b"X-Request-Id", request_id.as_bytes());
+    if !traced {
+        begin_trace(out, random);
+    }
     if let Some(protocol) = upgrade(head, length) {
         write::field(out, b"Connection", b"Upgrade");
         write::field(out, b"Upgrade", protocol);
@@ -148,17 +154,18 @@ pub(crate) fn request(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Begins or continues a trace (W3C Trace Context): an absent or broken `traceparent` is replaced.
-pub(crate) fn trace(fields: &mut Fields, random: u128) {
+/// Does the request go on with a trace (W3C Trace Context)? An absent or broken one is replaced.
+fn is_traced(fields: &Fields) -> bool {
     let whole =
         |v: &[u8]| v.len() >= 55 && v[2] == b'-' && v[35] == b'-' && v[52] == b'-' && !v.starts_with(b"ff");
-    if !fields.get(Known::Traceparent).is_some_and(whole) {
-        let mut value = *b"00-00000000000000000000000000000000-0000000000000000-01";
-        value[3..35].copy_from_slice(&hex::<32>(random | 1)); // all zeros would be invalid
-        value[36..52].copy_from_slice(&hex::<16>((random >> 64) | 1));
-        fields.remove(Known::Traceparent);
-        fields.push(b"traceparent", &value);
-    }
+    fields.get(Known::Traceparent).is_some_and(whole)
+}
+
+fn begin_trace(out: &mut Vec<u8>, random: u128) {
+    let mut line = *b"traceparent: 00-00000000000000000000000000000000-0000000000000000-01\r\n";
+    line[16..48].copy_from_slice(&hex::<32>(random | 1)); // all zeros would be invalid
+    line[49..65].copy_from_slice(&hex::<16>((random >> 64) | 1));
+    out.extend_from_slice(&line);
 }
 
 /// One field whose value is a list: what was there, then `last`.

@@ -7,6 +7,7 @@
 //! share is in [`shared`], and nothing there is locked on the way of a request.
 
 mod forward;
+mod forwarded;
 pub mod guard;
 mod headers;
 mod incoming;
@@ -28,6 +29,7 @@ pub mod template;
 mod tunnel;
 
 pub use forward::{hash, sticky_key};
+pub use forwarded::forwarded;
 pub use live::Live;
 pub use shared::{Phase, Shared, Thread};
 pub use stats::Stats;

@@ -43,12 +43,12 @@ enum Stopped {
 pub(crate) async fn relay<'a>(
     relay: Relay<'_>,
     request: &Request<'_>,
-    answered: Answered<'_, Upload<'a>>,
+    answered: Box<Answered<'_, Upload<'a>>>,
     slot: &mut Slot<'a>,
     outgoing: &mut Outgoing<'_>,
     note: &mut Note,
 ) -> Passed {
-    let Answered { mut exchange, mut head, held, lease, latency_ns } = answered;
+    let Answered { mut exchange, mut head, held, lease, latency_ns } = *answered;
     headers::apply(relay.rules, &mut head.fields);
     if let Some(cookie) = &relay.set_cookie {
         head.fields.push(b"set-cookie", cookie.as_bytes());

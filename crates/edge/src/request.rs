@@ -175,7 +175,6 @@ async fn act(
     match &route.plan.action {
         Action::Forward(_) => {
             headers::apply(&route.plan.request_headers, &mut request.head.fields);
-            headers::trace(&mut request.head.fields, fastrand::u128(..));
             let party = policy::split(&route.to, fastrand::u64(..)).ok_or_else(Refusal::no_route)?;
             note.party = Some(party.clone());
             forward::forward(route, party, request, buffers, slot, outgoing, note).await

@@ -175,7 +175,7 @@ impl Chunked {
         self.trailers.block.extend_from_slice(&self.line);
         // What may not stand in a trailer is read over (RFC 9110 §6.5.1).
         if place.known.may_trail() {
-            self.trailers.places.push(place);
+            self.trailers.place(place);
         }
         self.line.clear();
         Ok(())

@@ -45,6 +45,8 @@ pub struct Field<'a> {
 pub struct Fields {
     pub(crate) block: Vec<u8>,
     pub(crate) places: Vec<Place>,
+    /// The known names that may be there: most questions are about one that isn't.
+    known: u64,
 }
 
 impl Fields {
@@ -62,6 +64,24 @@ impl Fields {
     pub fn clear(&mut self) {
         self.block.clear();
         self.places.clear();
+        self.known = 0;
+    }
+
+    /// Adds a field that stands in the block.
+    pub(crate) fn place(&mut self, place: Place) {
+        self.known |= place.known.bit();
+        self.places.push(place);
+    }
+
+    /// To be called when places were added otherwise.
+    pub(crate) fn note_known(&mut self) {
+        self.known = self.places.iter().fold(0, |known, place| known | place.known.bit());
+    }
+
+    /// The places that may have this name.
+    #[inline]
+    fn of(&self, known: Known) -> &[Place] {
+        if self.known & known.bit() == 0 { &[] } else { &self.places }
     }
 
     /// Bytes of memory it holds.
@@ -91,14 +111,14 @@ impl Fields {
     #[inline]
     pub fn get(&self, known: Known) -> Option<&[u8]> {
         debug_assert!(known != Known::Other);
-        self.places.iter().find(|p| p.known == known).map(|p| &self.block[p.value_range()])
+        self.of(known).iter().find(|p| p.known == known).map(|p| &self.block[p.value_range()])
     }
 
     /// All values of a known name in order.
     #[inline]
     pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
         debug_assert!(known != Known::Other);
-        self.places.iter().filter(move |p| p.known == known).map(|p| &self.block[p.value_range()])
+        self.of(known).iter().filter(move |p| p.known == known).map(|p| &self.block[p.value_range()])
     }
 
     /// The first value of any name, compared without case.
@@ -128,12 +148,14 @@ impl Fields {
         let value_at = self.block.len();
         self.block.extend_from_slice(value);
         self.block.extend_from_slice(b"\r\n");
+        let known = Known::of(name);
+        self.known |= known.bit();
         self.places.push(Place {
             name_at: name_at as u32,
             value_at: value_at as u32,
             value_len: value.len() as u32,
             name_len: name.len() as u16,
-            known: Known::of(name),
+            known,
             plain: true,
         });
     }
@@ -148,7 +170,7 @@ impl Fields {
 
     /// Removes all fields of any name, compared without case.
     pub fn remove_named(&mut self, name: &[u8]) {
-        let Self { block, places } = self;
+        let Self { block, places, .. } = self;
         match Known::of(name) {
             Known::Other => {
                 places

@@ -386,7 +386,10 @@ fn read_fields(
 ) -> Result<Option<usize>, BadHead> {
     let end = find_fields(&mut fields.places, buf, start, limits);
     match end {
-        Ok(Some(end)) => fields.block.extend_from_slice(&buf[..end]),
+        Ok(Some(end)) => {
+            fields.block.extend_from_slice(&buf[..end]);
+            fields.note_known();
+        }
         _ => fields.clear(),
     }
     end

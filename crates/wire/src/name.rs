@@ -90,7 +90,24 @@ static SORTED: [(Known, &str); ALL.len()] = {
     sorted
 };
 
+/// Is it that name in any case? Both are as long.
+#[inline]
+fn is_same(name: &[u8], text: &[u8]) -> bool {
+    if name.first().map(|b| b | 0x20) != text.first().copied() {
+        return false;
+    }
+    let small = |b: u8| if b.is_ascii_uppercase() { b | 0x20 } else { b };
+    name.iter().zip(text).fold(0, |apart, (&a, &b)| apart | (small(a) ^ b)) == 0
+}
+
 impl Known {
+    /// Its bit in a set of names.
+    #[inline]
+    pub(crate) fn bit(self) -> u64 {
+        const { assert!(ALL.len() < 64) };
+        1 << (self as u8)
+    }
+
     /// Tells a name apart, whatever its case.
     #[inline]
     pub fn of(name: &[u8]) -> Known {
@@ -98,7 +115,7 @@ impl Known {
             return Known::Other;
         };
         for &(known, text) in *group {
-            if name.eq_ignore_ascii_case(text.as_bytes()) {
+            if is_same(name, text.as_bytes()) {
                 return known;
             }
         }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test's helper can't get, the test can't do without")]
 
+mod forwarded;
 mod guard;
 mod log;
 mod plans;

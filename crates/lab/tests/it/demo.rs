@@ -1,3 +1,5 @@
+//! The demo at work: both sides are served, and only one of them loses requests to the endpoint that dies.
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;

@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes of one buffer.
-pub const PIECE: usize = 128 * 1024;
+pub const PIECE: usize = 256 * 1024;
 /// Buffers that a thread keeps for later.
 const KEPT: usize = 32;
 

@@ -1,4 +1,4 @@
-//! Clients that ask again as soon as they are answered, and keep an account of what they got.
+//! Clients that ask again soon after each answer, and keep an account of what they got.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,6 +12,9 @@ use super::{Message, until};
 
 /// Different bodies that are remembered; a test expects fewer.
 const BODIES: usize = 16;
+/// The time between two requests of all clients together. Without it they would take the whole
+/// machine, and what a test does meanwhile would take for ever.
+const GAP: Duration = Duration::from_micros(250);
 /// Failures after which a client gives up.
 const FAILURES: usize = 100;
 
@@ -39,9 +42,10 @@ impl Load {
     /// So many clients GET `path` until [`Load::finish`].
     pub fn start(to: SocketAddr, clients: usize, path: &'static str) -> Self {
         let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let pause = GAP * u32::try_from(clients).unwrap();
         let clients = (0..clients).map(|_| {
             let (stop, answered) = (stop.clone(), answered.clone());
-            std::thread::spawn(move || work(to, path, &stop, &answered))
+            std::thread::spawn(move || work(to, path, pause, &stop, &answered))
         });
         let clients = clients.collect();
         Self { stop, answered, clients }
@@ -106,7 +110,7 @@ impl Tally {
 
 /// One client. It connects anew only after an answer that said so, or a failure: a connection that
 /// ends without an answer is a failed request, however old the connection was.
-fn work(to: SocketAddr, path: &str, stop: &AtomicBool, answered: &AtomicU64) -> Tally {
+fn work(to: SocketAddr, path: &str, pause: Duration, stop: &AtomicBool, answered: &AtomicU64) -> Tally {
     let mut tally = Tally::default();
     let mut kept = None;
     while !stop.load(Relaxed) && tally.broken.len() < FAILURES {
@@ -120,6 +124,7 @@ fn work(to: SocketAddr, path: &str, stop: &AtomicBool, answered: &AtomicU64) -> 
             Err(why) => tally.broken.push(why.to_string()),
         }
         answered.fetch_add(1, Relaxed);
+        std::thread::sleep(pause);
     }
     tally
 }
