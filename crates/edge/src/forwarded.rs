@@ -18,7 +18,8 @@ pub fn forwarded(bytes: &[u8], limits: Limits) -> Result<Option<(Vec<u8>, Length
     }
     let length = framing::of_request(&head)?;
     framing::expects_continue(&head)?;
-    let client = Client { address: "192.0.2.1", trusted: false, scheme: "http" };
+    let said = headers::said_of("192.0.2.1", "http");
+    let client = Client { address: "192.0.2.1", trusted: false, scheme: "http", said: &said };
     let mut out = Vec::new();
     headers::request(&mut out, &head, &client, length, &headers::new_id(1), "service", 1);
     Ok(Some((out, length)))

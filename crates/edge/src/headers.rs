@@ -17,6 +17,13 @@ pub(crate) struct Client<'a> {
     pub(crate) trusted: bool,
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
+    /// [`said_of`] it: the same for all its requests.
+    pub(crate) said: &'a [u8],
+}
+
+/// The fields that endpoints get about a client that isn't trusted.
+pub(crate) fn said_of(address: &str, scheme: &str) -> Vec<u8> {
+    format!("X-Forwarded-For: {address}\r\nX-Forwarded-Proto: {scheme}\r\n").into_bytes()
 }
 
 /// Fields that one message may nominate.
@@ -124,14 +131,13 @@ pub(crate) fn request(
         Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::Forwarded => !trusted,
         known => known.is_hop_by_hop() || (!nominated.0.is_empty() && nominated.has(f.name)),
     });
-    list(
-        out,
-        b"X-Forwarded-For",
-        fields.all(Known::XForwardedFor).filter(|_| trusted),
-        client.address.as_bytes(),
-    );
-    if !trusted || fields.get(Known::XForwardedProto).is_none() {
-        write::field(out, b"X-Forwarded-Proto", client.scheme.as_bytes());
+    if trusted {
+        list(out, b"X-Forwarded-For", fields.all(Known::XForwardedFor), client.address.as_bytes());
+        if fields.get(Known::XForwardedProto).is_none() {
+            write::field(out, b"X-Forwarded-Proto", client.scheme.as_bytes());
+        }
+    } else {
+        out.extend_from_slice(client.said);
     }
     if !trusted || fields.get(Known::XForwardedHost).is_none() {
         write::field(out, b"X-Forwarded-Host", host);

@@ -9,6 +9,7 @@ use config::plan::Listener;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::headers;
 use crate::serve::{self, Peer, Scratch};
 use crate::shared::Thread;
 
@@ -90,7 +91,9 @@ fn enter(thread: &Arc<Thread>, mut stream: TcpStream, peer: SocketAddr, door: Ar
     match thread.shared.guard.enter(address, &thread.live().plan.limits) {
         Ok(ticket) => {
             let trusted = door.trust.iter().any(|range| range.contains(address));
-            let peer = Peer { address, text: address.to_string(), trusted, door };
+            let text = address.to_string();
+            let said = headers::said_of(&text, "http");
+            let peer = Peer { address, text, said, trusted, door };
             tokio::spawn(serve::connection(thread, peer, stream, ticket));
         }
         Err(refused) => {

@@ -63,7 +63,7 @@ impl<'a> Request<'a> {
         let trusts = |ip| peer.door.trust.iter().any(|range| range.contains(ip));
         let address =
             if peer.trusted { headers::client_address(head, peer.address, trusts) } else { peer.address };
-        let client = Client { address: &peer.text, trusted: peer.trusted, scheme: "http" };
+        let client = Client { address: &peer.text, trusted: peer.trusted, scheme: "http", said: &peer.said };
         let id = headers::request_id(head, &client, fastrand::u128(..));
         Request { thread, head, length, address, client, id, started: clock::now() }
     }

@@ -38,6 +38,8 @@ pub(crate) struct Peer {
     pub(crate) address: IpAddr,
     /// The same as text.
     pub(crate) text: String,
+    /// What endpoints are told of it, if it isn't trusted.
+    pub(crate) said: Vec<u8>,
     /// Believed by the listener.
     pub(crate) trusted: bool,
     pub(crate) door: Arc<Listener>,

@@ -142,7 +142,8 @@ impl Picker {
     /// since the process started. Candidates in `tried` are avoided while others are left.
     pub fn pick(&self, hash: u64, random: u64, now: u64, tried: &Tried) -> Option<usize> {
         let way = self.way.as_ref()?;
-        let chosen = self.choose(way, Ask { hash, random, now, tried });
+        let alone = self.candidates.len() == 1;
+        let chosen = if alone { 0 } else { self.choose(way, Ask { hash, random, now, tried }) };
         self.begin(chosen);
         // What ended through another Picker went unheard, so now and then another load is looked at.
         if random.is_multiple_of(SWEEP) {
