@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ const HELD: u64 = 64 * 1024;
 pub(crate) struct Answered<'h, B> {
     pub(crate) exchange: Exchange<'h, B>,
     pub(crate) head: ResponseHead,
-    pub(crate) held: Vec<Bytes>,
+    /// All of its body, or nothing.
+    pub(crate) held: Bytes,
     pub(crate) lease: Lease,
     pub(crate) latency_ns: u64,
 }
@@ -57,6 +58,8 @@ struct Terms<'a> {
     out: &'a [u8],
     method: Method,
     idempotent: bool,
+    /// It asks for another protocol.
+    upgrade: bool,
     /// Small answers are held.
     hold: bool,
     ask: Asking,
@@ -106,11 +109,13 @@ pub(crate) async fn forward(
     };
     let idempotent = request.head.method.is_idempotent();
     let hold = idempotent && service.plan().retry.attempts > 0;
-    let terms = Terms { party, out: &out, method: request.head.method, idempotent, hold, ask };
+    let upgrade = headers::upgrade(request.head, request.length).is_some();
+    let terms = Terms { party, out: &out, method: request.head.method, idempotent, upgrade, hold, ask };
     let answered = tries(&terms, request, &mut buffers.answer, slot, outgoing, note).await?;
     note.endpoint = Some(answered.lease.endpoint().url().clone());
     note.upstream_nanos = Some(answered.latency_ns);
     note.status = answered.head.status;
+    note.error = None;
     let set_cookie = set_cookie(party, ask.sticky, &answered.lease);
     let text = std::mem::take(&mut buffers.out);
     let relay = Relay { rules: &route.plan.response_headers, set_cookie, permit, text };
@@ -119,12 +124,12 @@ pub(crate) async fn forward(
     buffers.out = passed.text;
     if let Some((party, plan)) = &route.mirror
         && policy::mirrored(plan.share, fastrand::u64(..))
-        && let Some(pieces) = slot.as_ref().and_then(|body| body.whole())
+        && let Some(body) = slot.as_ref().and_then(|body| body.whole())
     {
-        mirror::send(party, &out, request.length, pieces);
+        mirror::send(party, &out, request.length, body);
     }
     buffers.sent = out;
-    Ok(passed.after)
+    passed.after
 }
 
 /// Tries endpoints till one answers, as often as the plan and the budget allow.
@@ -139,22 +144,20 @@ async fn tries<'h, 'a>(
     let service = &terms.party.service;
     let retry = &service.plan().retry;
     let has_body = request.length != Length::Exact(0);
-    let mut hedge =
-        service.hedge_after().filter(|_| matches!(terms.method, Method::Get | Method::Head) && !has_body);
+    let mut hedge = service
+        .hedge_after()
+        .filter(|_| matches!(terms.method, Method::Get | Method::Head) && !has_body && !terms.upgrade);
     let mut tried = Tried::default();
     let mut left = retry.attempts;
-    let mut now = request.started;
-    let mut lease = pick(terms, &tried, now)?;
+    let mut lease = pick(terms, &tried, request.started)?;
     loop {
         tried.insert(lease.endpoint().key());
         note.tries += 1;
         let body = if has_body { slot.take() } else { None };
         let head = std::mem::take(answer);
         let tally = match hedge.take() {
-            Some(after) => {
-                while_there(slot, hedged(terms, after, now, &mut tried, head, lease, note)).await?
-            }
-            None => while_there(slot, attempt(terms, now, head, body, lease, Some(outgoing))).await?,
+            Some(after) => while_there(slot, hedged(terms, after, &mut tried, head, lease, note)).await?,
+            None => while_there(slot, attempt(terms, head, body, lease, Some(outgoing))).await?,
         };
         let (next, body) = match tally {
             Ok(answered) => {
@@ -168,6 +171,8 @@ async fn tries<'h, 'a>(
                 }
             }
             Err(tally) => {
+                note.endpoint = Some(tally.lease.endpoint().url().clone());
+                note.error = Some(tally.failed.to_string());
                 let (next, body, failed) = blame(terms, *tally, left, &tried);
                 match next {
                     Some(next) => (next, body),
@@ -180,7 +185,6 @@ async fn tries<'h, 'a>(
         };
         slot_back(slot, body);
         lease = next;
-        now = clock::now();
         left -= 1;
         request.thread.shard.retry(terms.party.id);
     }
@@ -228,7 +232,6 @@ fn blame<B: Body>(
 /// A kept connection that the endpoint closed meanwhile is no failure: a new one is tried.
 async fn attempt<'h, B: Body>(
     terms: &Terms<'h>,
-    started: u64,
     mut head: ResponseHead,
     mut body: Option<B>,
     lease: Lease,
@@ -249,8 +252,7 @@ async fn attempt<'h, B: Body>(
         };
         let mut exchange = Exchange::new(conn, terms.out, body.take(), times.response, times.idle);
         let failed = match read(terms, &mut exchange, &mut head, interim.as_deref_mut()).await {
-            Ok(held) => {
-                let latency_ns = clock::now().saturating_sub(started);
+            Ok((latency_ns, held)) => {
                 return Ok(Box::new(Answered { exchange, head, held, lease, latency_ns }));
             }
             Err(failed) => failed,
@@ -274,13 +276,13 @@ async fn open(lease: &Lease, limit: Duration) -> Result<Conn, Failed> {
     }
 }
 
-/// Reads heads up to the final one, passing interim ones on, and then the body if it is to be held.
+/// Reads heads up to the final one, passing interim ones on; says how long that took; and then the body if it is to be held.
 async fn read<B: Body>(
     terms: &Terms<'_>,
     exchange: &mut Exchange<'_, B>,
     head: &mut ResponseHead,
     mut interim: Option<&mut Outgoing<'_>>,
-) -> Result<Vec<Bytes>, Failed> {
+) -> Result<(u64, Bytes), Failed> {
     loop {
         exchange.head(head, terms.method).await?;
         if head.status >= 200 || head.status == 101 {
@@ -295,13 +297,22 @@ async fn read<B: Body>(
             let _ = outgoing.raw(&out).await;
         }
     }
-    let mut held = Vec::new();
-    if terms.hold && matches!(exchange.remaining(), Some(1..=HELD)) {
-        while let Some(piece) = exchange.piece().await? {
-            held.push(piece);
+    let waited = exchange.waited();
+    let small = matches!(exchange.remaining(), Some(1..=HELD));
+    Ok((waited, if terms.hold && small { hold(exchange).await? } else { Bytes::new() }))
+}
+
+/// All of a small body. What comes in pieces is copied, so that no piece keeps a buffer while the next
+/// one is waited for.
+async fn hold<B: Body>(exchange: &mut Exchange<'_, B>) -> Result<Bytes, Failed> {
+    let mut whole = Vec::new();
+    while let Some(piece) = exchange.piece().await? {
+        if whole.is_empty() && exchange.remaining() == Some(0) {
+            return Ok(piece);
         }
+        whole.extend_from_slice(&piece);
     }
-    Ok(held)
+    Ok(Bytes::from(whole))
 }
 
 /// The first try, and beside it a second one at another endpoint if it takes long; the first answer
@@ -309,15 +320,13 @@ async fn read<B: Body>(
 async fn hedged<'h, B: Body>(
     terms: &Terms<'h>,
     after: Duration,
-    now: u64,
     tried: &mut Tried,
     head: ResponseHead,
     lease: Lease,
     note: &mut Note,
 ) -> Attempted<'h, B> {
-    let mut first = pin!(attempt(terms, now, head, None, lease, None));
-    let early = tokio::time::timeout(after, first.as_mut()).await;
-    if let Ok(result) = early {
+    let mut first = pin!(attempt(terms, head, None, lease, None));
+    if let Ok(result) = tokio::time::timeout(after, first.as_mut()).await {
         return result;
     }
     let Some(lease) = another(terms, tried) else {
@@ -326,31 +335,45 @@ async fn hedged<'h, B: Body>(
     tried.insert(lease.endpoint().key());
     note.tries += 1;
     note.hedged = true;
-    let mut second = pin!(attempt(terms, clock::now(), ResponseHead::default(), None, lease, None));
-    let (mut lost_first, mut lost_second) = (None, None);
+    let mut second = pin!(attempt(terms, ResponseHead::default(), None, lease, None));
+    let (mut done_first, mut done_second) = (None, None);
+    let on = &terms.party.service.plan().retry.on;
+    let is_good = |done: &Option<Attempted<'h, B>>| matches!(done, Some(Ok(answered)) if !on.statuses.contains(&answered.head.status));
     std::future::poll_fn(|cx| {
-        for (racer, lost) in [
-            (first.as_mut() as std::pin::Pin<&mut dyn Racer<'h, B>>, &mut lost_first),
-            (second.as_mut(), &mut lost_second),
-        ] {
-            if lost.is_none()
-                && let Poll::Ready(result) = racer.poll(cx)
+        let mut poll = |mut racer: Pin<&mut dyn Racer<'h, B>>, done: &mut Option<Attempted<'h, B>>| {
+            if done.is_none()
+                && let Poll::Ready(result) = racer.as_mut().poll(cx)
             {
-                match result {
-                    Ok(answered) => return Poll::Ready(Ok(answered)),
-                    Err(tally) => *lost = Some(tally),
-                }
+                *done = Some(result);
+            }
+        };
+        poll(first.as_mut(), &mut done_first);
+        poll(second.as_mut(), &mut done_second);
+        let both = done_first.is_some() && done_second.is_some();
+        if both || is_good(&done_first) || is_good(&done_second) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    let first_wins = is_good(&done_first) || !(is_good(&done_second) || matches!(done_second, Some(Ok(_))));
+    let (won, lost) = if first_wins { (done_first, done_second) } else { (done_second, done_first) };
+    forget(lost);
+    // One of them is done, or the wait would not be over.
+    match won {
+        Some(won) => won,
+        None => first.await,
+    }
+}
+
+/// Puts what a lost try met to its endpoint's account; one still under way is broken off.
+fn forget<B: Body>(lost: Option<Attempted<'_, B>>) {
+    match lost {
+        Some(Ok(answered)) => drop(discard(*answered)),
+        Some(Err(tally)) => {
+            if let Some(kind) = kind(&tally.failed) {
+                tally.lease.finish(Outcome::Failed(kind), clock::now());
             }
         }
-        if lost_second.is_none() {
-            return Poll::Pending;
-        }
-        match lost_first.take() {
-            Some(tally) => Poll::Ready(Err(tally)),
-            None => Poll::Pending,
-        }
-    })
-    .await
+        None => {}
+    }
 }
 
 trait Racer<'h, B>: Future<Output = Attempted<'h, B>> + Send {}

@@ -4,7 +4,7 @@
 //! every branch (limits → [`route`] → respond, redirect or forward → account), `forward` finds an
 //! endpoint and another if the first fails, `relay` passes the answer on, `respond` makes the answers
 //! that no service makes. A data thread runs all of it for a connection in one task; what threads
-//! share is in [`shared`], and nothing there is locked on the way of a request.
+//! share is in [`shared`]: atomics, and locks only where a connection opens or a thread is alone with one.
 
 mod forward;
 mod forwarded;

@@ -19,14 +19,14 @@ pub const MOST: usize = 1024;
 
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
-/// Sends a copy: `out` is the head as it was sent, `pieces` the body, `length` how the head tells of it.
-pub(crate) fn send(party: &Party, out: &[u8], length: Length, pieces: &[Bytes]) {
+/// Sends a copy: `out` is the head as it was sent, `body` the body, `length` how the head tells of it.
+pub(crate) fn send(party: &Party, out: &[u8], length: Length, body: &[u8]) {
     if UNDER_WAY.fetch_add(1, Ordering::Relaxed) >= MOST {
         UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
         return;
     }
     let (party, out) = (party.clone(), out.to_vec());
-    let body = (length != Length::Exact(0)).then(|| Copy { length, pieces: pieces.to_vec(), at: 0 });
+    let body = (length != Length::Exact(0)).then(|| Copy { length, whole: Bytes::copy_from_slice(body) });
     tokio::spawn(async move {
         run(&party, &out, body).await;
         UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
@@ -38,8 +38,13 @@ async fn run(party: &Party, out: &[u8], body: Option<Copy>) {
     let Some(_permit) = party.service.try_admit() else {
         return;
     };
-    let ask =
-        Ask { hash: 0, sticky: None, tried: &Tried::default(), random: fastrand::u64(..), now: clock::now() };
+    let ask = Ask {
+        hash: fastrand::u64(..),
+        sticky: None,
+        tried: &Tried::default(),
+        random: fastrand::u64(..),
+        now: clock::now(),
+    };
     let Ok(lease) = party.service.pick(&ask) else {
         return;
     };
@@ -72,6 +77,8 @@ async fn run(party: &Party, out: &[u8], body: Option<Copy>) {
             let latency_ns = clock::now().saturating_sub(started);
             Outcome::Answered { status: head.status, latency_ns }
         }
+        // A kept connection that was closed meanwhile is nobody's fault.
+        Err(_) if exchange.is_reused() && exchange.heard_nothing() => return,
         Err(failed) => Outcome::Failed(kind(&failed).unwrap_or(FailKind::Reset)),
     };
     lease.finish(outcome, clock::now());
@@ -83,8 +90,7 @@ async fn run(party: &Party, out: &[u8], body: Option<Copy>) {
 /// A remembered body.
 struct Copy {
     length: Length,
-    pieces: Vec<Bytes>,
-    at: usize,
+    whole: Bytes,
 }
 
 impl Body for Copy {
@@ -96,8 +102,7 @@ impl Body for Copy {
         &mut self,
         _cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Result<Option<Bytes>, BodyError>> {
-        let piece = self.pieces.get(self.at).cloned();
-        self.at += 1;
-        std::task::Poll::Ready(Ok(piece))
+        let whole = std::mem::take(&mut self.whole);
+        std::task::Poll::Ready(Ok((!whole.is_empty()).then_some(whole)))
     }
 }

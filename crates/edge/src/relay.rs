@@ -1,17 +1,19 @@
 //! An endpoint's answer on its way to the client.
 
+use std::future::Future;
 use std::task::Poll;
 
 use bytes::Bytes;
 use config::plan::HeaderRules;
 use upstream::client::{Exchange, Failed};
-use upstream::{Outcome, Permit, clock};
+use upstream::{FailKind, Outcome, Permit, clock};
 use wire::{Length, Method, ResponseHead, Version, write};
 
 use crate::forward::{Answered, kind};
 use crate::headers;
 use crate::outgoing::Outgoing;
 use crate::request::{After, Note, Request, Slot, Upload};
+use crate::respond::Refusal;
 use crate::tunnel::Tunnel;
 
 /// Up to so many bytes of body are copied behind the head: cheaper than a vectored write.
@@ -28,7 +30,8 @@ pub(crate) struct Relay<'a> {
 
 /// How it went, and the memory that is given back.
 pub(crate) struct Passed {
-    pub(crate) after: After,
+    /// An error: nothing of the answer reached the client, so it can still be told why.
+    pub(crate) after: Result<After, Refusal>,
     pub(crate) head: ResponseHead,
     pub(crate) text: Vec<u8>,
 }
@@ -62,7 +65,7 @@ pub(crate) async fn relay<'a>(
     // What is not sent by now the endpoint doesn't want; the client can't be asked to stop.
     outgoing.close |= !exchange.is_sent() || request.is_last();
     begin(&mut out, &head, request, &exchange, &held, outgoing);
-    let passed = pass(&mut out, &mut exchange, held, outgoing).await;
+    let passed = pass(&mut out, &mut exchange, &held, slot, outgoing).await;
     let now = clock::now();
     note.ended = now;
     let key = lease.endpoint().key();
@@ -75,8 +78,13 @@ pub(crate) async fn relay<'a>(
     }
     note.aborted = passed.is_err();
     let (after, body) = match passed {
-        Ok(()) => (After::Keep, exchange.release(key, now)),
-        Err(_) => (After::Abort, exchange.abandon()),
+        Ok(()) => (Ok(After::Keep), exchange.release(key, now)),
+        Err(Stopped::Endpoint(failed)) => {
+            note.error = Some(failed.to_string());
+            let after = if outgoing.begun { Ok(After::Abort) } else { Err(failed.into()) };
+            (after, exchange.abandon())
+        }
+        Err(Stopped::Client) => (Ok(After::Abort), exchange.abandon()),
     };
     if body.is_some() {
         *slot = body;
@@ -90,14 +98,14 @@ fn begin(
     head: &ResponseHead,
     request: &Request<'_>,
     exchange: &Exchange<'_, Upload<'_>>,
-    held: &[Bytes],
+    held: &[u8],
     outgoing: &mut Outgoing<'_>,
 ) {
     let about_another = outgoing.method == Method::Head || head.status == 304;
     headers::answer(out, head, &request.id, about_another);
     let length = match exchange.remaining() {
         _ if about_another || head.status == 204 => None,
-        Some(left) => Some(Length::Exact(left + held.iter().map(|p| p.len() as u64).sum::<u64>())),
+        Some(left) => Some(Length::Exact(left + held.len() as u64)),
         None => Some(Length::Chunked),
     };
     outgoing.end_head(out, length);
@@ -107,15 +115,13 @@ fn begin(
 async fn pass(
     out: &mut Vec<u8>,
     exchange: &mut Exchange<'_, Upload<'_>>,
-    held: Vec<Bytes>,
+    held: &[u8],
+    slot: &Slot<'_>,
     outgoing: &mut Outgoing<'_>,
 ) -> Result<(), Stopped> {
-    let size: usize = held.iter().map(Bytes::len).sum();
-    if size <= COPIED {
-        for piece in &held {
-            out.extend_from_slice(piece);
-        }
-        outgoing.body_bytes += size as u64;
+    if held.len() <= COPIED {
+        out.extend_from_slice(held);
+        outgoing.body_bytes += held.len() as u64;
         // What has come with the head leaves with it.
         let first = match std::future::poll_fn(|cx| Poll::Ready(exchange.poll_piece(cx))).await {
             Poll::Ready(piece) => piece.map_err(Stopped::Endpoint)?,
@@ -123,16 +129,24 @@ async fn pass(
         };
         send(out, first.as_deref().unwrap_or_default(), exchange, outgoing).await?;
     } else {
-        let mut head = out.as_slice();
-        for piece in &held {
-            send(head, piece, exchange, outgoing).await?;
-            head = b"";
-        }
+        send(out, held, exchange, outgoing).await?;
     }
-    while let Some(piece) = exchange.piece().await.map_err(Stopped::Endpoint)? {
+    while let Some(piece) = next(exchange, slot).await? {
         send(b"", &piece, exchange, outgoing).await?;
     }
     outgoing.finish(exchange.trailers()).await.map_err(|_| Stopped::Client)
+}
+
+/// The next piece, unless the client leaves while it is waited for: a stream of events may be silent
+/// for long, and nobody would listen.
+async fn next(exchange: &mut Exchange<'_, Upload<'_>>, slot: &Slot<'_>) -> Result<Option<Bytes>, Stopped> {
+    let mut piece = std::pin::pin!(exchange.piece());
+    std::future::poll_fn(|cx| match (piece.as_mut().poll(cx), slot) {
+        (Poll::Ready(piece), _) => Poll::Ready(piece.map_err(Stopped::Endpoint)),
+        (Poll::Pending, Some(body)) if body.inner.is_left(cx) => Poll::Ready(Err(Stopped::Client)),
+        (Poll::Pending, _) => Poll::Pending,
+    })
+    .await
 }
 
 async fn send(
@@ -163,8 +177,9 @@ async fn tunnel(
     let agreed = head.fields.get(wire::Known::Upgrade);
     let (Some(_), Some(protocol), Version::Http11) = (asked, agreed, outgoing.version) else {
         // Nobody asked for it: what follows on that connection would be read as something else.
-        note.aborted = true;
-        return Passed { after: After::Abort, head, text: Vec::new() };
+        lease.finish(Outcome::Failed(FailKind::BadAnswer), clock::now());
+        let refusal = Refusal::new(502, None, "the service changed to a protocol that nobody asked for");
+        return Passed { after: Err(refusal), head, text: Vec::new() };
     };
     let mut out = Vec::with_capacity(512);
     headers::answer(&mut out, &head, &request.id, false);
@@ -174,11 +189,11 @@ async fn tunnel(
     outgoing.begun = true;
     if outgoing.raw(&out).await.is_err() {
         note.aborted = true;
-        return Passed { after: After::Abort, head, text: Vec::new() };
+        return Passed { after: Ok(After::Abort), head, text: Vec::new() };
     }
     let (stream, rest) = exchange.into_tunnel();
     Passed {
-        after: After::Tunnel(Box::new(Tunnel { stream, rest, _lease: lease, _permit: permit })),
+        after: Ok(After::Tunnel(Box::new(Tunnel { stream, rest, _lease: lease, _permit: permit }))),
         head,
         text: Vec::new(),
     }

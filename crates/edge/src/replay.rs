@@ -1,7 +1,8 @@
 //! A request's body that can be sent again: what has passed is remembered while it is small.
 //!
-//! Pieces are shared, not copied. Once the body outgrows [`REMEMBERED`] all of it is forgotten, and
-//! the request can't be sent to another endpoint any more.
+//! It is copied, since a few bytes kept as they came would keep the whole buffer that they came in.
+//! Once the body outgrows [`REMEMBERED`] all of it is forgotten, and the request can't be sent to
+//! another endpoint any more.
 
 use std::task::{Context, Poll};
 
@@ -11,40 +12,35 @@ use wire::{Fields, Length};
 
 /// Bytes that are remembered at most.
 pub(crate) const REMEMBERED: usize = 64 * 1024;
-/// Pieces that are remembered at most: each may hold on to a whole buffer.
-const PIECES: usize = 16;
 
 pub(crate) struct Replay<B> {
     pub(crate) inner: B,
-    kept: Vec<Bytes>,
-    /// Index in `kept` of the next piece to send again.
+    kept: Vec<u8>,
+    /// In `kept`, of the next byte to send again.
     at: usize,
-    bytes: usize,
     forgotten: bool,
     ended: bool,
 }
 
 impl<B: Body> Replay<B> {
     pub(crate) fn new(inner: B) -> Self {
-        Replay { inner, kept: Vec::new(), at: 0, bytes: 0, forgotten: false, ended: false }
+        Replay { inner, kept: Vec::new(), at: 0, forgotten: false, ended: false }
     }
 
     /// The whole body, if it has passed and was remembered, or if there is none.
-    pub(crate) fn whole(&self) -> Option<&[Bytes]> {
+    pub(crate) fn whole(&self) -> Option<&[u8]> {
         let whole = self.ended || self.inner.length() == Length::Exact(0);
         (whole && !self.forgotten).then_some(&self.kept)
     }
 
-    fn remember(&mut self, piece: &Bytes) {
-        self.bytes += piece.len();
-        if self.forgotten || self.bytes > REMEMBERED || self.kept.len() == PIECES {
+    fn remember(&mut self, piece: &[u8]) {
+        if self.forgotten || self.kept.len() + piece.len() > REMEMBERED {
             self.forgotten = true;
-            self.kept.clear();
-            self.at = 0;
+            self.kept = Vec::new();
         } else {
-            self.kept.push(piece.clone());
-            self.at = self.kept.len();
+            self.kept.extend_from_slice(piece);
         }
+        self.at = self.kept.len();
     }
 }
 
@@ -54,9 +50,10 @@ impl<B: Body> Body for Replay<B> {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
-        if let Some(piece) = self.kept.get(self.at) {
-            self.at += 1;
-            return Poll::Ready(Ok(Some(piece.clone())));
+        if self.at < self.kept.len() {
+            let again = Bytes::copy_from_slice(&self.kept[self.at..]);
+            self.at = self.kept.len();
+            return Poll::Ready(Ok(Some(again)));
         }
         let polled = self.inner.poll_piece(cx);
         match &polled {

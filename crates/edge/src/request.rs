@@ -87,6 +87,8 @@ pub(crate) struct Note {
     pub(crate) tries: u32,
     pub(crate) hedged: bool,
     pub(crate) aborted: bool,
+    /// What the last endpoint that failed did.
+    pub(crate) error: Option<String>,
     /// Nanoseconds of [`clock`], if it was looked at then.
     pub(crate) ended: u64,
 }
@@ -155,7 +157,15 @@ fn find(live: &Live, request: &Request<'_>) -> Result<usize, Refusal> {
         host
     };
     let header = |name: &str| head.fields.get_named(name.as_bytes());
-    let ask = Ask { host, path: head.path(), method: head.method_text(), header: &header };
+    let decoded;
+    let path = match memchr::memchr(b'%', head.path()) {
+        Some(_) => {
+            decoded = wire::target::decode_unreserved(head.path());
+            &decoded
+        }
+        None => head.path(),
+    };
+    let ask = Ask { host, path, method: head.method_text(), header: &header };
     match live.router.find(&ask) {
         Found::Route(index) => Ok(index),
         Found::OtherMethods(allowed) => Err(Refusal::other_methods(&allowed)),
@@ -326,6 +336,7 @@ fn account(
         referer: head.fields.get(Known::Referer),
         tries: note.tries,
         aborted: note.aborted,
+        error: note.error.as_deref(),
     });
 }
 

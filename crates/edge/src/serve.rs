@@ -191,8 +191,9 @@ impl Connection {
         let head = &scratch.head;
         let (read, write) = self.stream.split();
         let mut outgoing = Outgoing::new(write, limits.idle_timeout, head.version, head.method);
-        outgoing.close = !framing::keeps_alive(head.version, &head.fields)
-            || (limits.requests_per_connection != 0 && self.served >= limits.requests_per_connection);
+        let asked = !framing::keeps_alive(head.version, &head.fields);
+        outgoing.close =
+            asked || (limits.requests_per_connection != 0 && self.served >= limits.requests_per_connection);
         let mut incoming = Incoming::new(
             read,
             &mut self.inbox,
@@ -206,7 +207,8 @@ impl Connection {
             request::answer(&self.thread, live, &self.peer, scratch, length, incoming, &mut outgoing).await;
         match after {
             After::Keep => None,
-            After::Close if length == wire::Length::Exact(0) => Some(Next::Close),
+            // It asked for the end itself, and has nothing more to say.
+            After::Close if asked && length == wire::Length::Exact(0) => Some(Next::Close),
             After::Close => Some(Next::LingeringClose),
             After::Abort => Some(Next::Abort),
             After::Tunnel(tunnel) => Some(Next::Tunnel(tunnel)),
@@ -226,6 +228,7 @@ impl Connection {
                     match head.read(data, most) {
                         Ok(Some(len)) => {
                             self.inbox.consume(len);
+                            self.deadline.clear();
                             return Poll::Ready(Head::Whole);
                         }
                         Ok(None) => {}

@@ -82,6 +82,28 @@ pub fn host(authority: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// With the percent-encoded bytes decoded that need no encoding (RFC 3986 §6.2.2.2): `/%61dmin` is
+/// `/admin`, and whoever decides by the path must see it so. Others, `%2F` above all, stay as they are.
+pub fn decode_unreserved(path: &[u8]) -> Vec<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if let (b'%', [high, low, behind @ ..]) = (*first, after)
+            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
+            && let byte = high << 4 | low
+            && (byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
+        {
+            out.push(byte);
+            rest = behind;
+        } else {
+            out.push(*first);
+        }
+    }
+    out
+}
+
 /// Has the path a segment `.` or `..`, however it is written (RFC 3986 §5.2.4, §6.2.2)?
 ///
 /// Clients resolve those before they send. One that arrives means that this node and the endpoint
@@ -133,6 +155,19 @@ mod tests {
             "h:1:2", ":80",
         ] {
             assert_eq!(host(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_needs_no_encoding_is_decoded() {
+        for (path, plain) in [
+            ("/%61dmin", "/admin"),
+            ("/a%2Fb%20%7e", "/a%2Fb%20~"),
+            ("/%", "/%"),
+            ("/%6", "/%6"),
+            ("/%6g", "/%6g"),
+        ] {
+            assert_eq!(decode_unreserved(path.as_bytes()), plain.as_bytes(), "{path}");
         }
     }
 

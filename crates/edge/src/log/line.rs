@@ -52,6 +52,8 @@ pub struct Record<'a> {
     pub tries: u32,
     /// The answer was not sent whole.
     pub aborted: bool,
+    /// What the last endpoint that failed did, if no endpoint answered whole.
+    pub error: Option<&'a str>,
 }
 
 /// Adds one line: a JSON object (RFC 8259) whose absent values are left out. A byte that is not
@@ -83,6 +85,7 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record<'_>, at: &Clock) {
     text(out, "request_id", Some(record.request_id.as_bytes()));
     text(out, "user_agent", record.user_agent);
     text(out, "referer", record.referer);
+    text(out, "error", record.error.map(str::as_bytes));
     if record.aborted {
         out.extend_from_slice(b",\"aborted\":true");
     }
@@ -233,6 +236,7 @@ pub(super) mod tests {
         referer: None,
         tries: 1,
         aborted: false,
+        error: None,
     };
 
     fn line(format: fn(&mut Vec<u8>, &Record<'_>, &Clock), record: &Record<'_>) -> String {

@@ -35,6 +35,7 @@ fn record(target: &str) -> Record<'_> {
         referer: None,
         tries: 0,
         aborted: false,
+        error: None,
     }
 }
 

@@ -239,10 +239,10 @@ fn a_websocket_passes() {
 }
 
 #[test]
-fn an_answer_of_101_that_nobody_asked_for_reaches_no_client() {
+fn an_answer_of_101_that_nobody_asked_for_is_a_bad_gateway() {
     let (node, _endpoint) =
         before_raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
-    assert!(node.client().get("/").is_err());
+    assert_eq!(node.client().get("/").unwrap().status(), 502);
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub const TICK: Duration = Duration::from_millis(25);
 const NEVER: u64 = u64::MAX;
 /// A slot whose owner is gone.
 const GONE: u64 = u64::MAX - 1;
+/// A limit that is over, and whose task was told; it need not be told again at each tick.
+const TOLD: u64 = 0;
 /// Lists of slots, so that threads that open connections at once rarely meet.
 const SHARDS: usize = 16;
 
@@ -69,7 +71,11 @@ fn tick(clock: &Clock) {
             let mut slots = shard.lock().unwrap_or_else(PoisonError::into_inner);
             slots.retain(|slot| {
                 let at = slot.at.load(Ordering::Relaxed);
-                if at <= now || all {
+                if at <= now {
+                    // Unless it was set anew just now, which is then looked at in the next tick.
+                    let _ = slot.at.compare_exchange(at, TOLD, Ordering::Relaxed, Ordering::Relaxed);
+                }
+                if (at <= now && at != TOLD) || all {
                     let waker = slot.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
                     if let Some(waker) = waker {
                         waker.wake();

@@ -17,6 +17,7 @@ use wire::{BadHead, Fields, Length, Method, ResponseHead, framing, write};
 
 use super::conn::Conn;
 use super::pool;
+use crate::clock;
 
 /// What an answer's head may take up.
 pub const HEAD: Limits = Limits { bytes: 64 * 1024, fields: 256 };
@@ -128,6 +129,8 @@ struct Sending<'h, B> {
     piece: Bytes,
     tail: &'static [u8],
     done: bool,
+    /// It is the client's body that is waited for, not the connection.
+    starved: bool,
     /// Bytes that the connection took.
     sent: u64,
     error: Option<io::Error>,
@@ -147,6 +150,8 @@ pub struct Exchange<'h, B> {
     trailers: Fields,
     /// Interim answers so far.
     interim: u32,
+    /// Since when the answer is awaited: that the request was sent, or began to be. Nanoseconds of [`clock`].
+    since: u64,
 }
 
 impl<'h, B: Body> Exchange<'h, B> {
@@ -170,6 +175,7 @@ impl<'h, B: Body> Exchange<'h, B> {
             piece: Bytes::new(),
             tail: b"",
             done: false,
+            starved: false,
             sent: 0,
             error: None,
         };
@@ -183,7 +189,11 @@ impl<'h, B: Body> Exchange<'h, B> {
             idle,
             trailers: Fields::default(),
             interim: 0,
+            since: 0,
         };
+        if !exchange.sending.drawn {
+            exchange.since = clock::now();
+        }
         exchange.conn.used += 1;
         exchange.conn.deadline.set(idle);
         exchange
@@ -319,6 +329,8 @@ impl<'h, B: Body> Exchange<'h, B> {
     /// # Errors
     /// As there.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, Failed> {
+        // Since the last one the client may have taken its time; that is not the endpoint's.
+        self.conn.deadline.set(self.idle);
         std::future::poll_fn(|cx| self.poll_piece(cx)).await
     }
 
@@ -365,6 +377,11 @@ impl<'h, B: Body> Exchange<'h, B> {
         self.sending.done && self.sending.error.is_none()
     }
 
+    /// How long the endpoint has taken since the request was sent, in nanoseconds.
+    pub fn waited(&self) -> u64 {
+        clock::now().saturating_sub(self.since)
+    }
+
     /// Could the request be sent again from its start?
     pub fn can_repeat(&self) -> bool {
         self.sending.body.as_ref().is_none_or(Body::can_rewind)
@@ -389,15 +406,20 @@ impl<'h, B: Body> Exchange<'h, B> {
         if self.sending.done {
             return Ok(());
         }
-        let before = self.sending.sent;
+        let (before, was_starved) = (self.sending.sent, self.sending.starved);
+        self.sending.starved = false;
         if let Poll::Ready(result) = self.sending.poll(cx, &mut self.conn.stream) {
             self.sending.done = true;
+            self.since = clock::now();
             if let Err(error) = result? {
                 self.sending.error = Some(error);
             }
             let wait = if matches!(self.reading, Reading::Head) { self.response } else { self.idle };
             self.conn.deadline.set(wait);
-        } else if self.sending.sent != before {
+        } else if self.sending.starved {
+            // The client has its own time limit, and its endpoint is not to blame.
+            self.conn.deadline.clear();
+        } else if self.sending.sent != before || was_starved {
             self.conn.deadline.set(self.idle);
         }
         Ok(())
@@ -416,6 +438,7 @@ impl<B: Body> Sending<'_, B> {
             if self.piece.is_empty() && self.frame.is_empty() && !self.drawn {
                 let next = self.poll_body(cx)?;
                 if next.is_pending() && self.head.is_empty() && self.tail.is_empty() {
+                    self.starved = true;
                     return Poll::Pending;
                 }
             }
