@@ -14,7 +14,7 @@ use crate::kind::{
 };
 use crate::net::Cidr;
 use crate::plan::{self, HashBy, HedgeAfter, HostMatch, LogFormat, PathMatch};
-use crate::scalar::{DAY, HOUR, KIB, MIB, Off, Share, Size, Statuses, TIB, Time, Whole};
+use crate::scalar::{DAY, HOUR, KIB, Off, Share, Size, Statuses, TIB, Time, Whole};
 use crate::word::{
     Authority, CookieName, DnsName, EndpointUrl, FieldName, FieldValue, Location, Method, Name, NodeName,
     OwnFieldName, Protocol, RetryWhen, Target, Token,
@@ -85,7 +85,7 @@ table! {
         /// Connections of one client address; over it: 429 and close.
         connections_per_client: Whole<1, 10_000_000> => default(512),
         /// Size of a request's head; over it: 431.
-        header_bytes: Size<KIB, MIB> => default("32KiB"),
+        header_bytes: Size<KIB, {128 * KIB}> => default("32KiB"),
         /// Header fields of a request; over it: 431.
         headers: Whole<1, 10_000> => default(128),
         /// Size of a request's body; over it: 413.

@@ -179,7 +179,6 @@ pub(crate) struct Size<const MIN: u64, const MAX: u64>(pub u64);
 
 /// Bounds of sizes.
 pub(crate) const KIB: u64 = 1 << 10;
-pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const TIB: u64 = 1 << 40;
 
 /// The text of a size; [`Size`] is a number as well.

@@ -29,6 +29,9 @@ use crate::serve::Buffers;
 /// midst can still be replaced by another, and so that it leaves in one write.
 const HELD: u64 = 64 * 1024;
 
+/// Addresses of one endpoint's name that one request tries.
+const ADDRESSES: usize = 3;
+
 /// An endpoint's answer: its head, and its body too if it was held.
 pub(crate) struct Answered<'h, B> {
     pub(crate) exchange: Exchange<'h, B>,
@@ -237,9 +240,8 @@ async fn attempt<'h, B: Body>(
     lease: Lease,
     mut interim: Option<&mut Outgoing<'_>>,
 ) -> Attempted<'h, B> {
-    let key = lease.endpoint().key();
     let times = &terms.party.service.plan().timeout;
-    let mut kept = pool::take(key);
+    let mut kept = pool::take_for(lease.endpoint());
     loop {
         let conn = match kept.take() {
             Some(conn) => conn,
@@ -269,11 +271,19 @@ async fn attempt<'h, B: Body>(
     }
 }
 
+/// Connects to an endpoint; to the next of its name's addresses if one can't be reached.
 async fn open(lease: &Lease, limit: Duration) -> Result<Conn, Failed> {
-    match lease.endpoint().address() {
-        Some(address) => Conn::open(address, limit).await,
-        None => Err(Failed::Connect(io::Error::new(io::ErrorKind::NotFound, "its name has no address"))),
+    let endpoint = lease.endpoint();
+    let mut failed = Failed::Connect(io::Error::new(io::ErrorKind::NotFound, "its name has no address"));
+    for _ in 0..endpoint.address_count().min(ADDRESSES) {
+        let Some(address) = endpoint.address() else { break };
+        match Conn::open(address, limit).await {
+            Ok(conn) => return Ok(conn),
+            Err(error) => failed = error,
+        }
+        endpoint.turn_from(address);
     }
+    Err(failed)
 }
 
 /// Reads heads up to the final one, passing interim ones on; says how long that took; and then the body if it is to be held.

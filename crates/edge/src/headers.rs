@@ -86,12 +86,22 @@ pub(crate) fn request_id(head: &RequestHead, client: &Client<'_>, random: u128) 
     }
 }
 
+/// The two digits of each byte.
+static DIGITS: [[u8; 2]; 256] = {
+    let mut digits = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        digits[byte] = [b"0123456789abcdef"[byte >> 4], b"0123456789abcdef"[byte & 0xf]];
+        byte += 1;
+    }
+    digits
+};
+
 /// `N` hexadecimal digits, the lowest of `n`; an even number of them.
 fn hex<const N: usize>(n: u128) -> [u8; N] {
     let mut digits = [0; N];
-    for (pair, byte) in digits.chunks_exact_mut(2).rev().zip(n.to_le_bytes()) {
-        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-        pair[1] = b"0123456789abcdef"[usize::from(byte & 0xf)];
+    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().rev().zip(n.to_le_bytes()) {
+        *pair = DIGITS[usize::from(byte)];
     }
     digits
 }

@@ -50,7 +50,7 @@ async fn run(party: &Party, out: &[u8], body: Option<Copy>) {
     };
     let (key, started) = (lease.endpoint().key(), clock::now());
     let times = &party.service.plan().timeout;
-    let conn = match (pool::take(key), lease.endpoint().address()) {
+    let conn = match (pool::take_for(lease.endpoint()), lease.endpoint().address()) {
         (Some(conn), _) => conn,
         (None, Some(address)) => match Conn::open(address, times.connect).await {
             Ok(conn) => conn,

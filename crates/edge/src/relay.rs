@@ -172,7 +172,7 @@ async fn tunnel(
     outgoing: &mut Outgoing<'_>,
     note: &mut Note,
 ) -> Passed {
-    let Answered { exchange, head, lease, .. } = answered;
+    let Answered { exchange, head, lease, latency_ns, .. } = answered;
     let asked = headers::upgrade(request.head, request.length);
     let agreed = head.fields.get(wire::Known::Upgrade);
     let (Some(_), Some(protocol), Version::Http11) = (asked, agreed, outgoing.version) else {
@@ -191,6 +191,7 @@ async fn tunnel(
         note.aborted = true;
         return Passed { after: Ok(After::Abort), head, text: Vec::new() };
     }
+    lease.upgraded(101, latency_ns, clock::now());
     let (stream, rest) = exchange.into_tunnel();
     Passed {
         after: Ok(After::Tunnel(Box::new(Tunnel { stream, rest, _lease: lease, _permit: permit }))),

@@ -37,7 +37,15 @@ pub(crate) struct Doors {
 }
 
 /// Sockets that are bound and not yet used: a reload that fails later drops them.
-pub(crate) struct Bound(Vec<(Arc<Listener>, Vec<TcpListener>)>);
+pub(crate) struct Bound(Vec<Ready>);
+
+/// A bound address.
+struct Ready {
+    plan: Arc<Listener>,
+    sockets: Vec<TcpListener>,
+    /// The same sockets for the threads to accept from, in turns.
+    shares: Vec<TcpListener>,
+}
 
 impl Doors {
     /// Binds what `wanted` has and `self` has not; `inherited` sockets are used first.
@@ -49,20 +57,14 @@ impl Doors {
     ) -> Result<Bound, BindError> {
         let new = wanted.iter().filter(|l| !self.open.contains_key(&l.address));
         let bound = new.map(|plan| {
-            let sockets = sockets(plan.address, threads, inherited);
-            sockets.map(|s| (plan.clone(), s)).map_err(|why| BindError { address: plan.address, why })
+            ready(plan, threads, inherited).map_err(|why| BindError { address: plan.address, why })
         });
         bound.collect::<Result<_, _>>().map(Bound)
     }
 
     /// Opens what is bound, tells open doors what changed about them, and closes those that `wanted`
     /// doesn't have.
-    pub(crate) fn follow(
-        &mut self,
-        wanted: &[Arc<Listener>],
-        bound: Bound,
-        threads: &[DataThread],
-    ) -> io::Result<()> {
+    pub(crate) fn follow(&mut self, wanted: &[Arc<Listener>], bound: Bound, threads: &[DataThread]) {
         self.open.retain(|address, door| {
             let plan = wanted.iter().find(|l| l.address == *address);
             match plan {
@@ -75,16 +77,14 @@ impl Doors {
             }
             plan.is_some()
         });
-        for (plan, sockets) in bound.0 {
+        for Ready { plan, sockets, shares } in bound.0 {
             let address = plan.address;
             let door = Door { plan: watch::channel(plan).0, stop: watch::channel(false).0, sockets };
-            for (thread, at) in threads.iter().cycle().zip(0..door.sockets.len().max(threads.len())) {
-                let listener = door.sockets[at % door.sockets.len()].try_clone()?;
+            for (thread, listener) in threads.iter().cycle().zip(shares) {
                 thread.open(Open { listener, door: door.plan.subscribe(), stop: door.stop.subscribe() });
             }
             self.open.insert(address, door);
         }
-        Ok(())
     }
 
     /// Takes no more connections. Who is in line is still let in; each of the senders is `closed` when
@@ -109,6 +109,12 @@ impl Doors {
         addresses.sort_unstable();
         addresses
     }
+}
+
+fn ready(plan: &Arc<Listener>, threads: usize, inherited: &mut Vec<TcpListener>) -> io::Result<Ready> {
+    let sockets = sockets(plan.address, threads, inherited)?;
+    let shares = sockets.iter().cycle().take(sockets.len().max(threads)).map(TcpListener::try_clone);
+    Ok(Ready { plan: plan.clone(), shares: shares.collect::<io::Result<_>>()?, sockets })
 }
 
 /// The sockets of one address: inherited ones, which any number of threads can share, or new ones.

@@ -6,6 +6,7 @@ mod inherit;
 mod leave;
 mod reload;
 mod run;
+mod settle;
 mod start;
 mod takeover;
 mod tell;

@@ -1,16 +1,20 @@
 //! A changed file becomes the plan, or nothing changes.
 //!
-//! What can fail (reading, checking, binding, opening the log) comes first; then the services follow,
-//! then the routes, then the doors, so that no request meets a route whose service isn't there.
+//! What can fail (reading, checking, binding, opening the log) comes first; then the services follow
+//! and get a moment to find their endpoints, then the log, the routes and the doors, so that no request
+//! meets a route whose service isn't there. One reload is done after the other.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
 use admin::{Operations, ReloadError, Reloaded, Reloads};
 use config::Plan;
+use edge::log::AccessLog;
 use edge::{Live, Phase, Shared};
 use upstream::Registry;
 
+use crate::doors::Bound;
+use crate::settle::{awaited, settle};
 use crate::start::{Inner, open_log};
 use crate::tell::say;
 
@@ -62,21 +66,28 @@ impl Operations for Inner {
 
 impl Inner {
     fn take_file(&self) -> Result<Reloaded, ReloadError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let file = self.file.as_ref().ok_or(ReloadError::NoFile)?;
         let loaded = config::load(file).map_err(ReloadError::Config)?;
         let mut warnings = loaded.warnings;
         let before = self.live.load().plan.clone();
         let plan = Arc::new(self.keep_what_must_stay(loaded.plan, &before));
         warnings.truncate(config::LISTED);
-        if self.shared.phase() != Phase::Running {
-            return Err(ReloadError::Bind("the node is on its way out".to_owned()));
+        self.stays().map_err(ReloadError::Bind)?;
+        let bound = self.changing().doors.bind(&plan.listeners, plan.node.threads, &mut Vec::new());
+        let bound = bound.map_err(|error| ReloadError::Bind(error.to_string()))?;
+        let log = self.open_log(&plan, &before).map_err(ReloadError::Bind)?;
+        let changed = *plan != *before;
+        if changed {
+            self.follow(&plan, bound, log).map_err(ReloadError::Bind)?;
         }
-        self.reopen_log(&plan, &before).map_err(ReloadError::Bind)?;
-        if *plan == *before {
-            return Ok(Reloaded { warnings, changed: false });
-        }
-        self.follow(&plan).map_err(ReloadError::Bind)?;
-        Ok(Reloaded { warnings, changed: true })
+        Ok(Reloaded { warnings, changed })
+    }
+
+    /// A node on its way out follows no file any more.
+    fn stays(&self) -> Result<(), String> {
+        let running = self.shared.phase() == Phase::Running;
+        running.then_some(()).ok_or_else(|| "the node is on its way out".to_owned())
     }
 
     /// What a running process can't change stays, and is said.
@@ -89,32 +100,35 @@ impl Inner {
         plan
     }
 
-    /// Follows the log's setting; the same setting means that the file was moved away.
-    fn reopen_log(&self, plan: &Plan, before: &Plan) -> Result<(), String> {
-        let mut changing = self.changing();
-        if plan.telemetry == before.telemetry {
-            return changing.log.as_ref().map_or(Ok(()), |log| log.reopen().map_err(|e| e.to_string()));
+    /// The log that takes the place of the one before; none: the same setting, whose file may have
+    /// been moved away, so it is opened anew.
+    fn open_log(&self, plan: &Plan, before: &Plan) -> Result<Option<Option<AccessLog>>, String> {
+        if plan.telemetry != before.telemetry {
+            return open_log(plan).map(Some).map_err(|error| error.to_string());
         }
-        let log = open_log(plan).map_err(|error| error.to_string())?;
-        for thread in &self.threads {
-            thread.thread.log_to(log.as_ref());
-        }
-        changing.log = log;
-        Ok(())
+        let changing = self.changing();
+        changing.log.as_ref().map_or(Ok(None), |log| log.reopen().map(|()| None).map_err(|e| e.to_string()))
     }
 
-    fn follow(&self, plan: &Arc<Plan>) -> Result<(), String> {
-        let mut changing = self.changing();
-        let bound = changing
-            .doors
-            .bind(&plan.listeners, plan.node.threads, &mut Vec::new())
-            .map_err(|error| error.to_string())?;
+    fn follow(&self, plan: &Arc<Plan>, bound: Bound, log: Option<Option<AccessLog>>) -> Result<(), String> {
+        let lost = awaited(&self.registry);
         self.registry.apply(plan);
+        settle(&self.registry, &lost);
         let live = Arc::new(Live::new(plan, &self.registry, &self.shared.stats));
+        // Whoever closes the doors holds this too: none is opened after that.
+        let mut changing = self.changing();
+        self.stays()?;
+        if let Some(log) = log {
+            for thread in &self.threads {
+                thread.thread.log_to(log.as_ref());
+            }
+            changing.log = log;
+        }
         for thread in &self.threads {
             thread.thread.follow(live.clone());
         }
         self.live.store(live);
-        changing.doors.follow(&plan.listeners, bound, &self.threads).map_err(|error| error.to_string())
+        changing.doors.follow(&plan.listeners, bound, &self.threads);
+        Ok(())
     }
 }

@@ -19,6 +19,7 @@ use upstream::event::Tell;
 
 use crate::data::DataThread;
 use crate::doors::{BindError, Doors};
+use crate::settle::settle;
 use crate::{inherit, tell};
 
 /// How a node is started.
@@ -72,6 +73,8 @@ pub(crate) struct Inner {
     pub(crate) threads: Vec<DataThread>,
     pub(crate) admin: TcpListener,
     changing: Mutex<Changing>,
+    /// Held while a file becomes the plan or another process takes over: one such thing at a time.
+    pub(crate) turn: Mutex<()>,
     /// Says to whoever runs the node that it is to leave.
     pub(crate) leave: mpsc::UnboundedSender<()>,
 }
@@ -121,7 +124,8 @@ impl Node {
         let threads = (0..plan.node.threads)
             .map(|index| DataThread::start(index, Thread::new(&shared, index, live.clone(), log.as_ref())))
             .collect::<io::Result<Vec<_>>>()?;
-        doors.follow(&plan.listeners, bound, &threads)?;
+        settle(&registry, &[]);
+        doors.follow(&plan.listeners, bound, &threads);
         let (leave, leaving) = mpsc::unbounded_channel();
         let inner = Arc::new(Inner {
             file: options.file,
@@ -132,6 +136,7 @@ impl Node {
             threads,
             admin,
             changing: Mutex::new(Changing { doors, log, reloads: Reloads::default() }),
+            turn: Mutex::new(()),
             leave,
         });
         let stop_admin = watch::channel(false).0;

@@ -53,7 +53,7 @@ pub(crate) async fn watch(service: Arc<Service>, endpoint: Arc<EndpointState>, a
             check(address, &host(&endpoint, plan), plan).await
         };
         if let Err(CheckError::Io(_)) = outcome {
-            endpoint.next_address();
+            endpoint.turn_from(address);
         }
         if note(&endpoint, plan, outcome) {
             service.look_again();

@@ -27,7 +27,7 @@ pub struct EndpointState {
     weight: AtomicU32,
     load: Arc<Load>,
     addresses: ArcSwap<Vec<SocketAddr>>,
-    /// Which address is used; moves on when it can't be reached.
+    /// Which address is used, modulo their number; moves on when it can't be reached.
     turn: AtomicUsize,
     /// Told when the first address is there.
     pub(crate) resolved: Notify,
@@ -142,6 +142,26 @@ impl EndpointState {
         addresses.get(turn).copied()
     }
 
+    /// Does its name, as last looked up, have this address?
+    pub fn has_address(&self, address: SocketAddr) -> bool {
+        self.addresses.load().contains(&address)
+    }
+
+    /// How many addresses its name has, as last looked up: so many are worth a try.
+    pub fn address_count(&self) -> usize {
+        self.addresses.load().len()
+    }
+
+    /// Uses the next address of its name, as this one can't be reached; nothing if others have turned
+    /// away from it already.
+    pub fn turn_from(&self, address: SocketAddr) {
+        let turn = self.turn();
+        let addresses = self.addresses.load();
+        if turn.checked_rem(addresses.len()).and_then(|i| addresses.get(i)) == Some(&address) {
+            self.turn_on(turn);
+        }
+    }
+
     /// Whether an operator took it out.
     pub fn is_drained(&self) -> bool {
         self.drained.load(Relaxed)
@@ -152,9 +172,19 @@ impl EndpointState {
         self.plan.host.parse::<IpAddr>().is_err()
     }
 
-    /// Uses the next address of its name, as the present one can't be reached.
-    pub(crate) fn next_address(&self) {
-        self.turn.fetch_add(1, Relaxed);
+    /// Tells when [`EndpointState::address`] has moved on.
+    pub(crate) fn turn(&self) -> usize {
+        self.turn.load(Relaxed)
+    }
+
+    /// Uses the address after the one of that `turn`, unless it has moved on since.
+    pub(crate) fn turn_on(&self, turn: usize) {
+        let _ = self.turn.compare_exchange(turn, turn.wrapping_add(1), Relaxed, Relaxed);
+    }
+
+    /// The addresses without their port.
+    pub(crate) fn ips(&self) -> Vec<IpAddr> {
+        self.addresses.load().iter().map(SocketAddr::ip).collect()
     }
 
     /// Takes the addresses that a look-up found; true if they are others than before.

@@ -20,6 +20,8 @@ pub struct Lease {
     endpoint: Arc<EndpointState>,
     place: usize,
     generation: u64,
+    /// Of the endpoint's addresses, when it was chosen.
+    turn: usize,
 }
 
 /// How a request at an endpoint ended.
@@ -43,8 +45,8 @@ impl Lease {
         place: usize,
         generation: u64,
     ) -> Self {
-        endpoint.counts.requests.fetch_add(1, Relaxed);
-        Self { service: Arc::clone(service), endpoint: Arc::clone(endpoint), place, generation }
+        let turn = endpoint.turn();
+        Self { service: Arc::clone(service), endpoint: Arc::clone(endpoint), place, generation, turn }
     }
 
     /// Who was chosen.
@@ -59,6 +61,18 @@ impl Lease {
 
     /// Ends it and takes into account how it went.
     pub fn finish(self, outcome: Outcome, now: u64) {
+        self.count(outcome, now);
+    }
+
+    /// Takes into account that a tunnel began with this answer, `latency_ns` nanoseconds after the
+    /// choice. The tunnel stays in flight till the lease is dropped; there is no more to finish.
+    pub fn upgraded(&self, status: u16, latency_ns: u64, now: u64) {
+        self.count(Outcome::Answered { status, latency_ns }, now);
+    }
+
+    fn count(&self, outcome: Outcome, now: u64) {
+        // Not when it is chosen: a choice that is not sent is no request.
+        self.endpoint.counts.requests.fetch_add(1, Relaxed);
         let (mark, latency) = match outcome {
             Outcome::Answered { status, latency_ns } => (self.answered(status, latency_ns), latency_ns),
             Outcome::Failed(kind) => (Mark::Failure, self.failed(kind)),
@@ -86,7 +100,7 @@ impl Lease {
     fn failed(&self, kind: FailKind) -> u64 {
         self.endpoint.counts.failures[kind as usize].fetch_add(1, Relaxed);
         match kind {
-            FailKind::Connect => self.endpoint.next_address(),
+            FailKind::Connect => self.endpoint.turn_on(self.turn),
             FailKind::Timeout => return nanos(self.service.plan().timeout.response),
             FailKind::Reset | FailKind::BadAnswer => {}
         }

@@ -26,6 +26,12 @@ const RETRY: Duration = Duration::from_secs(30);
 /// How long a name server may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Is an address of this kind?
+type Is = fn(&IpAddr) -> bool;
+
+/// The records with addresses, and which addresses are theirs.
+const KINDS: [(RecordType, Is); 2] = [(RecordType::A, IpAddr::is_ipv4), (RecordType::AAAA, IpAddr::is_ipv6)];
+
 /// Why a name could not be looked up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ResolveError {
@@ -57,11 +63,29 @@ impl Names {
         Self { resolver: resolver(server).map_err(|why| why.to_string()) }
     }
 
-    /// The IPv4 and IPv6 addresses of `host`.
-    pub async fn addresses(&self, host: &str) -> Result<Found<IpAddr>, ResolveError> {
-        let found = self.resolver()?.lookup_ip(host).await.map_err(|why| failure(host, &why))?;
-        let ttl = ttl(found.as_lookup().answers());
-        Ok(Found { records: found.iter().collect(), ttl })
+    /// The IPv4 and IPv6 addresses of `host`. A kind that `before` had and that can't be looked up now
+    /// stays as it was.
+    pub async fn addresses(&self, host: &str, before: &[IpAddr]) -> Result<Found<IpAddr>, ResolveError> {
+        let resolver = self.resolver()?;
+        let answer = resolver.lookup_ip(host).await.map_err(|why| failure(host, &why))?;
+        let ttl = ttl(answer.as_lookup().answers());
+        let mut found = Found { records: answer.iter().collect(), ttl };
+        let name = answer.as_lookup().query().name();
+        for (kind, is) in KINDS {
+            if found.records.iter().any(is) || !before.iter().any(is) {
+                continue;
+            }
+            // The answer doesn't tell whether the name has none any more or their look-up failed.
+            match resolver.lookup(name.clone(), kind).await {
+                Ok(more) => found.records.extend(more.answers().iter().filter_map(|r| r.data.ip_addr())),
+                Err(why) if why.is_nx_domain() || why.is_no_records_found() => {}
+                Err(_) => {
+                    found.records.extend(before.iter().filter(|ip| is(ip)));
+                    found.ttl = found.ttl.min(RETRY);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The SRV records of `name` (RFC 2782).
@@ -131,7 +155,7 @@ pub(crate) fn retry_in(failures: u32, latest: Duration) -> Duration {
 pub(crate) async fn keep(service: Arc<Service>, endpoint: Arc<EndpointState>, shared: Arc<Shared>) {
     let mut failures = 0;
     loop {
-        let pause = match shared.names.addresses(endpoint.host()).await {
+        let pause = match shared.names.addresses(endpoint.host(), &endpoint.ips()).await {
             Ok(found) => {
                 failures = 0;
                 lock(&endpoint.vitals).unresolved.clear();

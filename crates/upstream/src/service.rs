@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use config::plan::{self, Endpoint, HedgeAfter};
+use config::plan::{self, Discover, Endpoint, HedgeAfter};
 use tokio::sync::Notify;
 
 use crate::balance::{Picker, Score, Tried};
@@ -24,6 +24,10 @@ use crate::{clock, lock};
 
 /// Endpoints of one service that are used; more that discovery finds are ignored.
 pub const ENDPOINTS: usize = 10_000;
+
+/// How long, in nanoseconds, endpoints whose place others took are still used while none of those
+/// has an address: 3 s.
+const HOLD: u64 = 3_000_000_000;
 
 /// One service of the plan, alive.
 pub struct Service {
@@ -74,6 +78,8 @@ pub(crate) struct Inner {
     pub all_ill: bool,
     /// When the present second of the outlier windows ends.
     pub second_ends: u64,
+    /// Till when the snapshot before stays if none of the present endpoints has an address yet.
+    pub held_till: u64,
     /// Another service took this one's place; it must change nothing any more.
     pub retired: bool,
 }
@@ -119,7 +125,7 @@ impl Service {
         let (old, found, failure) = before.map_or_else(Default::default, |before| {
             let mut inner = lock(&before.inner);
             inner.retired = true;
-            let same = before.plan.discover == plan.discover;
+            let same = same_source(before.plan.discover.as_ref(), plan.discover.as_ref());
             let (found, failure) = if same {
                 (inner.found.clone(), inner.discovery_failure.clone())
             } else {
@@ -143,6 +149,7 @@ impl Service {
                 generation: before.map_or(0, |before| lock(&before.inner).generation),
                 all_ill: false,
                 second_ends: 0,
+                held_till: if before.is_some() { clock::now() + HOLD } else { 0 },
                 retired: false,
             }),
             changed: Notify::new(),
@@ -236,6 +243,13 @@ impl Service {
         !self.lasting.usable.load().endpoints.is_empty()
     }
 
+    /// Is there nobody to choose, and could a name server or discovery still change that?
+    pub fn is_awaited(&self) -> bool {
+        let usable = self.lasting.usable.load();
+        let hopes = self.plan.discover.is_some() || !self.plan.endpoints.is_empty();
+        hopes && usable.endpoints.is_empty() && usable.none != NoEndpoint::AllDrained
+    }
+
     /// For each endpoint in use, what the choice would go by.
     pub fn scores(&self, hash: u64, now: u64) -> Vec<(Arc<EndpointState>, Score)> {
         let usable = self.lasting.usable.load();
@@ -259,6 +273,11 @@ impl Service {
         self.changed.notify_one();
     }
 
+    /// What discovery found last.
+    pub(crate) fn found(&self) -> Vec<Endpoint> {
+        lock(&self.inner).found.clone()
+    }
+
     /// Takes what discovery found: all endpoints that there are now.
     pub(crate) fn discovered(&self, found: Vec<Endpoint>) {
         let mut inner = lock(&self.inner);
@@ -271,6 +290,7 @@ impl Service {
         inner.endpoints = gather(&self.plan, &found, &inner.endpoints, joins);
         let endpoints = found.len();
         inner.found = found;
+        inner.held_till = clock::now() + HOLD;
         drop(inner);
         self.tell(None, What::Discovered { endpoints });
         self.look_again();
@@ -306,6 +326,17 @@ impl Lasting {
             retries: AtomicU64::new(0),
             retries_refused: AtomicU64::new(0),
         }
+    }
+}
+
+/// Is the same asked, however often?
+fn same_source(a: Option<&Discover>, b: Option<&Discover>) -> bool {
+    match (a, b) {
+        (Some(Discover::Dns { host: a, port: p, .. }), Some(Discover::Dns { host: b, port: q, .. })) => {
+            (a, p) == (b, q)
+        }
+        (Some(Discover::Srv { name: a, .. }), Some(Discover::Srv { name: b, .. })) => a == b,
+        _ => a == b,
     }
 }
 

@@ -91,7 +91,11 @@ impl Service {
                 next = next.min(now + STEP);
             }
         }
-        self.rebuild(&mut inner, &standings, now);
+        if now < inner.held_till && self.is_usable() && self.is_yet_unknown(&standings) {
+            next = next.min(inner.held_till);
+        } else {
+            self.rebuild(&mut inner, &standings, now);
+        }
         Duration::from_nanos(next.saturating_sub(now))
     }
 
@@ -149,6 +153,17 @@ impl Service {
         let over = self.plan.slow_start;
         vitals.since = vitals.since.filter(|&since| slow_start::share(since, now, over) < slow_start::WHOLE);
         standing
+    }
+
+    /// Is there nobody to use only as names or discovery have not answered yet?
+    fn is_yet_unknown(&self, standings: &[(Standing, bool)]) -> bool {
+        let lost =
+            |(standing, _): &(Standing, bool)| matches!(standing, Standing::Unresolved | Standing::Drained);
+        match none(standings) {
+            NoEndpoint::NoneKnown => self.plan.discover.is_some(),
+            NoEndpoint::NoAddress => standings.iter().all(lost),
+            NoEndpoint::AllDrained => false,
+        }
     }
 
     /// Makes a new snapshot if other endpoints are used than before, or with other weights.

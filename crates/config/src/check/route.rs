@@ -63,7 +63,10 @@ fn route(
     let headers = table.headers.take();
     let action = action(table, at, headers.as_ref(), services, reader);
     let (request_headers, response_headers) = match headers {
-        Some(headers) => (changes(headers.value.request, reader), changes(headers.value.response, reader)),
+        Some(headers) => {
+            let Headers { request, response, .. } = headers.value;
+            (changes(request, &WRITTEN, reader), changes(response, &WRITTEN_TO_CLIENTS, reader))
+        }
         None => Default::default(),
     };
     Some(Route {
@@ -259,10 +262,37 @@ fn respond(table: file::Respond, reader: &mut Reader<'_>) -> Option<plan::Respon
     })
 }
 
-fn changes(table: Option<At<file::Changes>>, reader: &mut Reader<'_>) -> HeaderRules {
+/// Fields that this node judges and writes itself in each request to an endpoint.
+const WRITTEN: [&str; 7] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+/// Those in each answer.
+const WRITTEN_TO_CLIENTS: [&str; 2] = ["via", "x-request-id"];
+
+fn refuse_written(name: &At<OwnFieldName>, written: &[&str], reader: &mut Reader<'_>) {
+    let text = &name.value.0;
+    if written.iter().any(|written| text.eq_ignore_ascii_case(written)) {
+        reader
+            .mistake(name.at, format!("`{text}` can't be changed by a route: this node writes it itself"))
+            .help("remove it; to keep what a peer says of the client, put the peer's address in `trust` of [[listen]]");
+    }
+}
+
+fn changes(table: Option<At<file::Changes>>, written: &[&str], reader: &mut Reader<'_>) -> HeaderRules {
     let Some(At { value: table, .. }) = table else {
         return HeaderRules::default();
     };
+    let names =
+        [&table.set, &table.add].into_iter().flatten().flat_map(|map| map.0.iter().map(|(name, _)| name));
+    for name in names.chain(table.remove.iter().flat_map(|names| &names.value)) {
+        refuse_written(name, written, reader);
+    }
     let mut pairs = |map: Option<At<Map<OwnFieldName, FieldValue>>>| {
         let Some(At { value: Map(fields), .. }) = map else {
             return Vec::new();

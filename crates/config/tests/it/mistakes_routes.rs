@@ -470,6 +470,26 @@ headers = { response = { set = { "X Y" = "1", "X-A" = "a\u0000" }, remove = ["Co
 }
 
 #[test]
+fn header_fields_that_the_node_writes() {
+    let text = r#"[[route]]
+path = "/a"
+service = "shop"
+headers = { request = { remove = ["Forwarded"], add = { "X-Forwarded-For" = "1" } }, response = { set = { via = "x", "X-Forwarded-For" = "1" } } }
+"#;
+    let said = said(&[text, REST].concat());
+    let mistakes: Vec<&str> = said.lines().filter(|line| line.contains("error: ")).collect();
+    assert_eq!(
+        mistakes,
+        [
+            "nearside.toml:4:35: error: `Forwarded` can't be changed by a route: this node writes it itself",
+            "nearside.toml:4:57: error: `X-Forwarded-For` can't be changed by a route: this node writes it itself",
+            "nearside.toml:4:107: error: `via` can't be changed by a route: this node writes it itself",
+        ]
+    );
+    assert!(said.contains("help: remove it; to keep what a peer says of the client, put"), "{said}");
+}
+
+#[test]
 fn a_route_that_cannot_be_reached() {
     let text = r#"[[route]]
 host = "a.example"

@@ -189,7 +189,7 @@ threads = 1.5
     3 | headers = 99999999999999999999999999999999999999999999
       |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-    nearside.toml:4:16: error: `header_bytes` must be from 1KiB to 1MiB
+    nearside.toml:4:16: error: `header_bytes` must be from 1KiB to 128KiB
       |
     4 | header_bytes = "1GiB"
       |                ^^^^^^

@@ -14,6 +14,7 @@ use super::exchange::Failed;
 /// A connection and what has arrived on it.
 pub struct Conn {
     pub(crate) stream: TcpStream,
+    address: SocketAddr,
     pub(crate) inbox: Inbox,
     pub(crate) deadline: Deadline,
     /// Exchanges before this one; a kept connection may have been closed meanwhile by the endpoint.
@@ -36,7 +37,12 @@ impl Conn {
         };
         stream.set_nodelay(true).map_err(Failed::Connect)?;
         deadline.clear();
-        Ok(Conn { stream, inbox: Inbox::default(), deadline, used: 0 })
+        Ok(Conn { stream, address, inbox: Inbox::default(), deadline, used: 0 })
+    }
+
+    /// Where it leads.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Is it open, with nothing arrived that nobody asked for? Costs a system call only if the

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::conn::Conn;
 use crate::clock;
+use crate::endpoint::EndpointState;
 
 /// Connections kept to one endpoint by one thread; one more is closed.
 pub const KEPT: usize = 1024;
@@ -22,13 +23,14 @@ thread_local! {
         RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::default()));
 }
 
-/// The most recently used connection to the endpoint with this key that is still good.
-pub fn take(key: u64) -> Option<Conn> {
+/// The most recently used connection to `endpoint` that is still good. Those to addresses that its name
+/// no longer has are closed: whoever moves a name wants its requests to follow.
+pub fn take_for(endpoint: &EndpointState) -> Option<Conn> {
     POOL.with_borrow_mut(|pool| {
-        let stack = pool.get_mut(&key)?;
+        let stack = pool.get_mut(&endpoint.key())?;
         let mut cx = Context::from_waker(Waker::noop());
         while let Some(mut kept) = stack.pop() {
-            if kept.conn.is_quiet(&mut cx) {
+            if endpoint.has_address(kept.conn.address()) && kept.conn.is_quiet(&mut cx) {
                 return Some(kept.conn);
             }
         }

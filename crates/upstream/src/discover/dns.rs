@@ -23,7 +23,9 @@ pub(super) async fn follow_addresses(
 ) {
     let mut failures = 0;
     loop {
-        let found = shared.names.addresses(host).await.map(|found| Found {
+        let before =
+            service.found().iter().filter_map(|endpoint| endpoint.host.parse().ok()).collect::<Vec<_>>();
+        let found = shared.names.addresses(host, &before).await.map(|found| Found {
             records: found.records.into_iter().map(|ip| at(ip, port)).collect(),
             ttl: found.ttl,
         });

@@ -37,7 +37,7 @@ async fn a_lease_counts_until_it_ends_however_it_ends() {
         [0, 1].map(|i| status["endpoints"][i]["errors"][key].as_u64().unwrap()).iter().sum::<u64>()
     };
     assert_eq!(["connect", "reset", "timeout", "bad_answer", "status"].map(sum), [1, 0, 1, 0, 1]);
-    assert_eq!(status["endpoints"][0]["requests"], 3);
+    assert_eq!(status["endpoints"][0]["requests"], 2, "that of whoever left is not counted");
 }
 
 #[tokio::test]
@@ -148,4 +148,20 @@ async fn scores_tell_of_each_endpoint_in_use() {
     let urls: Vec<_> =
         scores.iter().map(|(endpoint, score)| (&**endpoint.url(), endpoint.key() == score.key)).collect();
     assert_eq!(urls, [(A, true), (B, true)]);
+}
+
+#[tokio::test]
+async fn what_was_not_sent_is_not_counted_and_a_tunnel_is_at_its_begin() {
+    let (_world, shop) = World::of(service("shop", &["127.0.0.1:1"]));
+    let counted = || {
+        let status = shop.status(clock::now());
+        (status.endpoints[0].requests, status.endpoints[0].in_flight)
+    };
+    drop(pick(&shop).unwrap());
+    assert_eq!(counted(), (0, 0));
+    let tunnel = pick(&shop).unwrap();
+    tunnel.upgraded(101, 1_000, clock::now());
+    assert_eq!(counted(), (1, 1));
+    drop(tunnel);
+    assert_eq!(counted(), (1, 0));
 }

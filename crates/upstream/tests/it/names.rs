@@ -1,6 +1,7 @@
 //! Names looked up and endpoints discovered, with a name server of our own.
 
 use config::plan::Discover;
+use upstream::client::{Conn, pool};
 use upstream::usable::Standing;
 use upstream::{FailKind, NoEndpoint, Options, Outcome, Service, What, clock};
 
@@ -67,6 +68,101 @@ async fn the_next_address_is_taken_where_one_cannot_be_reached() {
     assert_ne!(address(&shop), first);
     pick(&shop).unwrap().finish(Outcome::Failed(FailKind::Connect), clock::now());
     assert_eq!(address(&shop), first);
+}
+
+#[tokio::test]
+async fn many_failures_at_one_address_turn_to_the_next_once() {
+    let names = NameServer::start().await;
+    names.set("db.test.", A, 300, [vec![10, 0, 0, 1], vec![10, 0, 0, 2]]);
+    let world = World::new(names.options());
+    let shop = world.apply(service("shop", &["db.test:80"]));
+    until("it is usable", || pick(&shop).is_ok()).await;
+    let endpoint = shop.endpoints()[0].clone();
+    let first = endpoint.address().unwrap();
+    let leases = [(); 4].map(|()| pick(&shop).unwrap());
+    for lease in leases {
+        lease.finish(Outcome::Failed(FailKind::Connect), clock::now());
+    }
+    let second = endpoint.address().unwrap();
+    assert_ne!(first, second);
+    endpoint.turn_from(first);
+    assert_eq!(endpoint.address(), Some(second), "others have turned away already");
+    endpoint.turn_from(second);
+    assert_eq!((endpoint.address(), endpoint.address_count()), (Some(first), 2));
+    assert!(endpoint.has_address(second) && !endpoint.has_address("10.0.0.3:80".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn kept_connections_do_not_outlive_their_address() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let names = NameServer::start().await;
+    names.set("db.test.", A, 1, [vec![127, 0, 0, 1]]);
+    let world = World::new(names.options());
+    let shop = world.apply(service("shop", &[&format!("db.test:{}", at.port())]));
+    until("it is usable", || pick(&shop).is_ok()).await;
+    let endpoint = shop.endpoints()[0].clone();
+    let keep = async || {
+        let conn = Conn::open(at, ms(1000)).await.unwrap_or_else(|_| panic!("it listens"));
+        pool::put(endpoint.key(), conn, clock::now(), ms(60_000));
+    };
+    keep().await;
+    assert_eq!(pool::take_for(&endpoint).map(|conn| conn.address()), Some(at));
+    keep().await;
+    names.set("db.test.", A, 1, [vec![127, 0, 0, 2]]);
+    until("it has moved", || !endpoint.has_address(at)).await;
+    assert!(pool::take_for(&endpoint).is_none());
+    assert_eq!(pool::len(), 0, "it was closed");
+}
+
+#[tokio::test]
+async fn addresses_of_a_kind_that_cannot_be_looked_up_are_kept() {
+    let names = NameServer::start().await;
+    let six = "2001:db8::7".parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec();
+    names.set("db.test.", A, 1, [vec![10, 0, 0, 1]]);
+    names.set("db.test.", AAAA, 1, [six]);
+    let world = World::new(names.options());
+    let shop = world.apply(service("shop", &["db.test:80"]));
+    let endpoint = shop.endpoints()[0].clone();
+    until("both are found", || endpoint.address_count() == 2).await;
+    names.fail_for(AAAA);
+    names.set("db.test.", A, 1, [vec![10, 0, 0, 2]]);
+    until("it has moved", || endpoint.has_address("10.0.0.2:80".parse().unwrap())).await;
+    assert!(endpoint.has_address("[2001:db8::7]:80".parse().unwrap()));
+    names.fail_for(0);
+    names.set("db.test.", AAAA, 1, []);
+    until("a kind that is gone goes", || endpoint.address_count() == 1).await;
+}
+
+#[tokio::test]
+async fn a_changed_service_serves_till_its_new_names_are_known() {
+    let names = NameServer::start().await;
+    let world = World::new(names.options());
+    let before = world.apply(service("shop", &["10.0.0.1:80"]));
+    assert!(!before.is_awaited());
+    let shop = world.apply(service("shop", &["db.test:80"]));
+    assert!(pick(&shop).is_ok_and(|lease| lease.endpoint().port() == 80), "the one before still serves");
+    names.set("db.test.", A, 300, [vec![10, 0, 0, 2]]);
+    let new = || pick(&shop).is_ok_and(|lease| &**lease.endpoint().host() == "db.test");
+    until("the new one serves", new).await;
+    let lost = world.apply(service("shop", &["nobody.test:80"]));
+    assert!(!lost.is_awaited());
+    until("the old one serves no longer", || lost.is_awaited()).await;
+}
+
+#[tokio::test]
+async fn discovery_at_another_pace_keeps_what_it_found() {
+    let names = NameServer::start().await;
+    names.set("shop.test.", A, 60, [vec![10, 0, 0, 1]]);
+    let world = World::new(names.options());
+    let mut plan = service("shop", &[]);
+    plan.discover = Some(Discover::Dns { host: "shop.test".into(), port: 1, every: ms(60_000) });
+    let shop = world.apply(plan.clone());
+    assert!(shop.is_awaited());
+    until("it is found", || shop.is_usable()).await;
+    names.fail();
+    plan.discover = Some(Discover::Dns { host: "shop.test".into(), port: 1, every: ms(30_000) });
+    assert_eq!(urls(&world.apply(plan)), ["http://10.0.0.1:1"]);
 }
 
 #[tokio::test]

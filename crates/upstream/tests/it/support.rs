@@ -239,6 +239,8 @@ pub struct NameServer {
     pub address: SocketAddr,
     /// None: it answers SERVFAIL.
     records: Arc<Mutex<Option<Records>>>,
+    /// Records of this type it can't look up; 0: of none.
+    broken: Arc<AtomicU16>,
     asked: Arc<AtomicU64>,
 }
 
@@ -248,16 +250,17 @@ impl NameServer {
         let address = socket.local_addr().unwrap();
         let records = Arc::new(Mutex::new(Some(Records::new())));
         let asked = Arc::new(AtomicU64::new(0));
-        let (known, count) = (records.clone(), asked.clone());
+        let broken = Arc::new(AtomicU16::new(0));
+        let (known, count, without) = (records.clone(), asked.clone(), broken.clone());
         tokio::spawn(async move {
             let mut query = [0; 1500];
             while let Ok((n, from)) = socket.recv_from(&mut query).await {
-                let answer = answer(&query[..n], known.lock().unwrap().as_ref());
+                let answer = answer(&query[..n], known.lock().unwrap().as_ref(), without.load(SeqCst));
                 count.fetch_add(1, SeqCst);
                 let _ = socket.send_to(&answer, from).await;
             }
         });
-        Self { address, records, asked }
+        Self { address, records, broken, asked }
     }
 
     pub fn set(&self, name: &str, kind: u16, ttl: u32, records: impl IntoIterator<Item = Vec<u8>>) {
@@ -268,6 +271,11 @@ impl NameServer {
     /// Knows nothing any more.
     pub fn forget(&self) {
         *self.records.lock().unwrap() = Some(Records::new());
+    }
+
+    /// Fails for records of this type from now on.
+    pub fn fail_for(&self, kind: u16) {
+        self.broken.store(kind, SeqCst);
     }
 
     /// Fails from now on.
@@ -295,7 +303,7 @@ pub fn srv(priority: u16, weight: u16, port: u16, target: &str) -> Vec<u8> {
     data
 }
 
-fn answer(query: &[u8], records: Option<&Records>) -> Vec<u8> {
+fn answer(query: &[u8], records: Option<&Records>, broken: u16) -> Vec<u8> {
     let (mut name, mut at) = (String::new(), 12);
     while query[at] != 0 {
         let end = at + 1 + query[at] as usize;
@@ -308,6 +316,7 @@ fn answer(query: &[u8], records: Option<&Records>) -> Vec<u8> {
     let none = (0, Vec::new());
     let (code, (ttl, found)) = match records {
         None => (2, &none),
+        Some(_) if kind == broken => (2, &none),
         Some(all) if all.keys().all(|(known, _)| *known != name) => (3, &none),
         Some(all) => (0, all.get(&(name, kind)).unwrap_or(&none)),
     };
