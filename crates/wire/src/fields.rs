@@ -84,11 +84,6 @@ impl Fields {
         if self.known & known.bit() == 0 { &[] } else { &self.places }
     }
 
-    /// Bytes of memory it holds.
-    pub fn memory(&self) -> usize {
-        self.block.capacity() + self.places.capacity() * size_of::<Place>()
-    }
-
     /// A part of the block that isn't a field; empty if the block was cleared since.
     pub(crate) fn text(&self, range: &std::ops::Range<usize>) -> &[u8] {
         self.block.get(range.clone()).unwrap_or_default()
