@@ -27,6 +27,8 @@ pub struct Plan {
     pub services: BTreeMap<Arc<str>, Arc<Service>>,
     /// What is asked, in the order of the file.
     pub routes: Vec<Arc<Route>>,
+    /// What is kept of answers.
+    pub cache: Cache,
     /// What is told about requests.
     pub telemetry: Telemetry,
 }
@@ -315,6 +317,8 @@ pub struct Route {
     pub headers_match: Vec<HeaderMatch>,
     /// What happens.
     pub action: Action,
+    /// Which answers may be used again; none: the route is not cached. Only with [`Action::Forward`].
+    pub cache: Option<CacheRules>,
     /// Changes to the request's fields before it is sent to an endpoint.
     pub request_headers: HeaderRules,
     /// Changes to the answer's fields before it is sent to the client.
@@ -442,6 +446,83 @@ pub struct HeaderRules {
     pub set: Vec<(Arc<str>, Arc<str>)>,
     /// One more field; the name as written.
     pub add: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// `[cache]`: the tiers of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Bytes that the memory tier may take, bookkeeping included. Default 256 MiB.
+    pub memory: u64,
+    /// None: no disk tier.
+    pub disk: Option<CacheDisk>,
+    /// `redis://host:port[/db]`, maybe with a password; none: no shared tier.
+    pub shared: Option<Secret>,
+    /// Bytes of the largest object worth keeping. Default 1 GiB.
+    pub largest: u64,
+    /// Which clients may send PURGE; by default nobody.
+    pub purge_from: Vec<Cidr>,
+}
+
+/// `disk = { path, size }`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheDisk {
+    /// Resolved against `node.data`.
+    pub path: PathBuf,
+    /// Bytes of it that may be used.
+    pub size: u64,
+}
+
+/// A route's `cache = {…}`. All at their defaults: exactly what RFC 9111 allows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CacheRules {
+    /// How long an answer that says nothing of its freshness is fresh.
+    pub default_ttl: Option<Duration>,
+    /// How long after that it may be used while a new one is fetched, if it doesn't say itself.
+    pub stale_while_revalidate: Option<Duration>,
+    /// How long after that it may be used if no new one can be had, if it doesn't say itself.
+    pub stale_if_error: Option<Duration>,
+    /// `key = {…}` and `vary_query`: what makes two requests ask for the same object, beside host and path.
+    pub key: CacheKey,
+    /// Requests with one of these are passed to the service, and their answers are not stored.
+    pub bypass: Vec<Bypass>,
+    /// Bytes of the largest object worth keeping here; none: as `[cache]` says.
+    pub largest: Option<u64>,
+}
+
+/// What of a request is part of the key, beside scheme, host and path.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CacheKey {
+    /// Of the query.
+    pub query: QueryKey,
+    /// Fields, in lower case, sorted.
+    pub headers: Vec<Arc<str>>,
+    /// Cookies, sorted.
+    pub cookies: Vec<Arc<str>>,
+}
+
+/// Which part of a query is part of the key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum QueryKey {
+    /// All of it, as sent: the default.
+    #[default]
+    All,
+    /// All of it, its parameters sorted.
+    Sorted,
+    /// Nothing.
+    None,
+    /// Parameters of these names (`vary_query`), sorted; the list is sorted too.
+    Named(Vec<Arc<str>>),
+}
+
+/// What makes a request bypass the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bypass {
+    /// `header:NAME`, in lower case.
+    Header(Arc<str>),
+    /// `cookie:NAME`
+    Cookie(Arc<str>),
+    /// `query:NAME`
+    Query(Arc<str>),
 }
 
 /// `[telemetry]`

@@ -48,6 +48,22 @@ known! {
     Range = "range",
     ContentEncoding = "content-encoding",
     ContentRange = "content-range",
+    ContentLocation = "content-location",
+    Age = "age",
+    Expires = "expires",
+    Pragma = "pragma",
+    Vary = "vary",
+    Etag = "etag",
+    LastModified = "last-modified",
+    IfMatch = "if-match",
+    IfNoneMatch = "if-none-match",
+    IfModifiedSince = "if-modified-since",
+    IfUnmodifiedSince = "if-unmodified-since",
+    IfRange = "if-range",
+    CdnCacheControl = "cdn-cache-control",
+    CacheStatus = "cache-status",
+    CacheTag = "cache-tag",
+    SurrogateKey = "surrogate-key",
 }
 
 const LONGEST: usize = 24;
@@ -150,9 +166,10 @@ impl Known {
 
     /// May it stand in a trailer section (RFC 9110 §6.5.1)? A name known here speaks of framing, of
     /// the way, of who asks or of the content: all of them things that were decided by the head, so
-    /// that an endpoint that merged such a trailer into it could be lied to.
+    /// that an endpoint that merged such a trailer into it could be lied to. But a validator may only be
+    /// known when all is sent (RFC 9110 §8.8.3).
     pub fn may_trail(self) -> bool {
-        self == Known::Other
+        matches!(self, Known::Other | Known::Etag)
     }
 }
 

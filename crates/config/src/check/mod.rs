@@ -52,6 +52,13 @@ pub(crate) fn plan(file: File, base: &Path, source: &Source<'_>, reader: &mut Re
         limits: limits(&file.limits?.value)?,
         services,
         routes: routes?,
+        cache: plan::Cache {
+            memory: 256 << 20,
+            disk: None,
+            shared: None,
+            largest: 1 << 30,
+            purge_from: Vec::new(),
+        },
         telemetry: telemetry??,
     })
 }

@@ -76,6 +76,7 @@ fn route(
         methods,
         headers_match: headers_match?,
         action: action?,
+        cache: None,
         request_headers,
         response_headers,
         line,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::plan::{
-    Action, Admin, HeaderRules, HostMatch, Limits, Node, PathMatch, Plan, Respond, Route, Telemetry,
+    Action, Admin, Cache, HeaderRules, HostMatch, Limits, Node, PathMatch, Plan, Respond, Route, Telemetry,
 };
 
 pub fn limits(connections: u32, connections_per_client: u32) -> Limits {
@@ -29,6 +29,7 @@ pub fn plan(routes: Vec<Route>) -> Plan {
         limits: limits(20_000, 512),
         services: BTreeMap::new(),
         routes: routes.into_iter().map(Arc::new).collect(),
+        cache: Cache { memory: 0, disk: None, shared: None, largest: 0, purge_from: Vec::new() },
         telemetry: Telemetry { access_log: None },
     }
 }
@@ -54,6 +55,7 @@ pub fn route(host: &str, path: &str) -> Route {
         methods: Vec::new(),
         headers_match: Vec::new(),
         action: Action::Respond(Respond { status: 200, body: "".into(), content_type: "".into() }),
+        cache: None,
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
         line: 1,

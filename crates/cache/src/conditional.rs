@@ -1,0 +1,1 @@
+//! Conditional requests answered from a stored object (RFC 9110 §13).

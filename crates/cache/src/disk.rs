@@ -1,0 +1,5 @@
+//! The disk tier.
+
+/// A body on disk.
+#[derive(Debug)]
+pub struct Stored {}

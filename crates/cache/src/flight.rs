@@ -1,0 +1,1 @@
+//! One fetch for many clients.

@@ -1,0 +1,1 @@
+//! Which objects belong to a tag or a folder.

@@ -1,0 +1,1 @@
+//! A stored object as bytes.

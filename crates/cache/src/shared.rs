@@ -1,0 +1,1 @@
+//! The shared tier: Valkey or Redis.

@@ -1,0 +1,1 @@
+//! Cache-Status (RFC 9211).

@@ -1,0 +1,1 @@
+//! May this answer be stored (RFC 9111 §3)?

@@ -1,0 +1,1 @@
+//! Structured fields (RFC 9651).

@@ -1,0 +1,1 @@
+//! Cache-Tag and Surrogate-Key.
