@@ -18,15 +18,20 @@ use failure::{Failure, Outcome};
 const HELP: &str = "\
 cargo xtask test     install what the tests need, then format, clippy, tests, house checks
 cargo xtask house    the house checks alone: floors, lengths, unsafe, purity, texts
-cargo xtask bench [proxy|routes|idle|all] [--rounds 3] [--seconds 5] [--peer NAME]… [--print]
-                     nearside beside nginx, HAProxy and a bare relay; writes docs/benchmarks.md
-                     --peer  only this one (nearside, nginx, haproxy, relay); may be repeated
+cargo xtask bench [proxy|routes|idle|cache|memory|restart|all]… [--rounds 3] [--seconds 5]
+                  [--peer NAME]… [--print]
+                     nearside beside nginx, HAProxy, Varnish and a bare relay; writes docs/benchmarks.md
+                     memory takes 8 GiB of it, restart 11 GiB of the disk
+                     --peer  only this one (nearside, nginx, haproxy, varnish, relay); may be repeated
                      --print show the tables and write nothing
 cargo xtask help     this
 
 Programs that the bench starts, each until it is ended:
-  origin PORT              answers /0 /1k /100k /1m with that many bytes
+  origin PORT              answers /0 /1k /100k /1m with that many bytes, /o/LENGTH/NAME with
+                           something to cache, /count with how many of those it answered
   relay PORT ORIGIN_PORT   the bare relay: reads lengths and nothing else
+  fetch PORT FIRST COUNT LEAST MOST
+                           fetches COUNT objects from number FIRST on, of LEAST to MOST bytes, once
   hold ADDR COUNT SOURCE   opens COUNT connections from SOURCE, one request on each, and keeps them";
 
 fn main() -> ExitCode {
@@ -48,6 +53,10 @@ fn run(arguments: &[&str]) -> Outcome<()> {
         ["bench", options @ ..] => bench::run(options),
         ["origin", port] => programs::origin(number(port)?),
         ["relay", port, origin] => programs::relay(number(port)?, number(origin)?),
+        ["fetch", port, first, count, least, most] => {
+            let [first, count, least, most] = [first, count, least, most].map(|text| number(text));
+            programs::fetch(number(port)?, first?, count?, least?, most?)
+        }
         ["hold", address, count, source] => programs::hold(address, number(count)?, source),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");

@@ -15,13 +15,17 @@ pub struct Tool {
 }
 
 /// What `cargo xtask test` needs.
-pub const FOR_TESTS: &[Tool] =
-    &[Tool { program: "curl", package: "curl" }, Tool { program: "nginx", package: "nginx-light" }];
+pub const FOR_TESTS: &[Tool] = &[
+    Tool { program: "curl", package: "curl" },
+    Tool { program: "nginx", package: "nginx-light" },
+    Tool { program: "redis-server", package: "redis-server" },
+];
 
 /// What `cargo xtask bench` needs.
 pub const FOR_BENCHES: &[Tool] = &[
     Tool { program: "nginx", package: "nginx-light" },
     Tool { program: "haproxy", package: "haproxy" },
+    Tool { program: "varnishd", package: "varnish" },
     Tool { program: "wrk", package: "wrk" },
     Tool { program: "taskset", package: "util-linux" },
 ];

@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use upstream::{Service, clock};
 
+use crate::cache::{CacheStatus, PurgeOrder};
 use crate::explain::{self, Explanation, Question};
 use crate::guard::Guard;
 use crate::operations::{Operations, ReloadError};
@@ -35,7 +36,7 @@ type Node = State<Arc<dyn Operations>>;
 type Done<T> = Result<Json<T>, Problem>;
 
 /// Each path with what answers it.
-fn routes() -> [(&'static str, MethodRouter<Arc<dyn Operations>>); 13] {
+fn routes() -> [(&'static str, MethodRouter<Arc<dyn Operations>>); 15] {
     [
         ("/livez", get(livez)),
         ("/readyz", get(readyz)),
@@ -46,6 +47,8 @@ fn routes() -> [(&'static str, MethodRouter<Arc<dyn Operations>>); 13] {
         ("/api/v1/services/{service}", get(service)),
         ("/api/v1/services/{service}/endpoints/drain", post(drain_endpoint)),
         ("/api/v1/routes", get(list_routes)),
+        ("/api/v1/cache", get(cache)),
+        ("/api/v1/purge", post(purge)),
         ("/api/v1/reload", post(reload)),
         ("/api/v1/drain", post(drain)),
         ("/api/v1/explain", get(explain)),
@@ -152,6 +155,21 @@ fn find(node: &dyn Operations, name: &str) -> Result<Arc<Service>, Problem> {
     node.registry().get(name).ok_or_else(none)
 }
 
+async fn cache(State(node): Node) -> Json<CacheStatus> {
+    Json(node.cache().into())
+}
+
+async fn purge(State(node): Node, body: Result<Json<PurgeOrder>, JsonRejection>) -> Done<Value> {
+    let Json(order) = body.map_err(|bad| match bad {
+        JsonRejection::JsonDataError(_) => Problem::bad_request(bad.body_text()),
+        _ => Problem::new(bad.status(), bad.body_text()),
+    })?;
+    order.check().map_err(|bad| Problem::bad_request(bad.to_string()))?;
+    let purged = node.purge(order).await;
+    let nodes = purged.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
+    Ok(Json(json!({ "nodes": nodes })))
+}
+
 async fn reload(State(node): Node) -> Done<Value> {
     let result = spawn_blocking(move || node.reload()).await;
     let internal = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the reload broke off");
@@ -186,9 +204,13 @@ async fn explain(
 ) -> Done<Explanation> {
     let Query(pairs) = query.map_err(|bad| Problem::bad_request(bad.body_text()))?;
     let question = question(pairs)?;
-    let live = node.live();
-    let explained =
-        explain::explain(&question, &live.plan, &live.router, Some(node.registry()), clock::now());
+    let explain = move || {
+        let live = node.live();
+        explain::explain(&question, &live.plan, &live.router, Some(&*node), clock::now())
+    };
+    let internal = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the explanation broke off");
+    // The tiers of the cache are searched, of which some are slow.
+    let explained = spawn_blocking(explain).await.map_err(internal)?;
     explained.map(Json).map_err(|unclear| Problem::bad_request(unclear.to_string()))
 }
 

@@ -16,9 +16,11 @@ use serde_json::Value;
 use upstream::balance::{Score, WEIGHT_ONE};
 use upstream::status::{EndpointStatus, LimitStatus};
 use upstream::usable::Standing;
-use upstream::{EndpointState, Registry, Service};
+use upstream::{EndpointState, Service};
 use wire::{Length, Method, RequestHead, framing, target};
 
+use crate::cache::CacheReport;
+use crate::operations::Operations;
 use crate::show;
 
 /// Routes that an explanation lists; more are only counted.
@@ -108,6 +110,9 @@ pub enum Outcome {
         /// Who gets a copy.
         #[serde(skip_serializing_if = "Option::is_none")]
         mirror: Option<Value>,
+        /// If the route is cached: what becomes of the request before it goes to a service.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache: Option<Box<CacheReport>>,
     },
 }
 
@@ -205,9 +210,9 @@ struct Asked {
     client: IpAddr,
 }
 
-/// Says what would happen to a request under `plan`, whose routes `router` searches; with the
-/// services of a running node in `registry`, also how their endpoints stand at `now`
-/// (as by [`upstream::clock::now`]).
+/// Says what would happen to a request under `plan`, whose routes `router` searches; with a running
+/// `node`, also how endpoints stand at `now` (as by [`upstream::clock::now`]) and what its cache holds.
+/// Blocks till that is looked up.
 ///
 /// # Errors
 /// [`Unclear`] if no request can be made of the question.
@@ -215,7 +220,7 @@ pub fn explain(
     question: &Question,
     plan: &Plan,
     router: &Router,
-    registry: Option<&Registry>,
+    node: Option<&dyn Operations>,
     now: u64,
 ) -> Result<Explanation, Unclear> {
     let mut explanation = Explanation {
@@ -249,7 +254,7 @@ pub fn explain(
     let asked = Asked { head, client: explanation.client };
     explanation.outcome = match found {
         Found::Route(at) => match plan.routes.get(at) {
-            Some(route) => outcome(route, &asked, plan, registry, now),
+            Some(route) => outcome(route, &asked, plan, node, now),
             None => explanation.outcome,
         },
         Found::OtherMethods(methods) => Outcome::Refused {
@@ -327,7 +332,7 @@ fn considered(route: &Route, verdict: &Verdict) -> Option<Considered> {
     Some(Considered { route: route.name.to_string(), line: route.line, chosen, why })
 }
 
-fn outcome(route: &Route, asked: &Asked, plan: &Plan, registry: Option<&Registry>, now: u64) -> Outcome {
+fn outcome(route: &Route, asked: &Asked, plan: &Plan, node: Option<&dyn Operations>, now: u64) -> Outcome {
     let name = route.name.to_string();
     match &route.action {
         Action::Respond(respond) => Outcome::Responded { route: name, status: respond.status },
@@ -349,8 +354,12 @@ fn outcome(route: &Route, asked: &Asked, plan: &Plan, registry: Option<&Registry
         }
         Action::Forward(forward) => Outcome::Forwarded {
             route: name,
-            to: parties(forward, asked, plan, registry, now),
+            to: parties(forward, asked, plan, node, now),
             mirror: forward.mirror.as_ref().map(show::mirror),
+            cache: route.cache.as_ref().map(|rules| {
+                let cached = node.map(|node| node.cached(rules, &asked.head));
+                Box::new(CacheReport::new(asked.head.method, cached))
+            }),
         },
     }
 }
@@ -359,14 +368,14 @@ fn parties(
     forward: &Forward,
     asked: &Asked,
     plan: &Plan,
-    registry: Option<&Registry>,
+    node: Option<&dyn Operations>,
     now: u64,
 ) -> Vec<Party> {
     let all: u64 = forward.to.iter().map(|(_, weight)| u64::from(*weight)).sum();
     let party = |(name, weight): &(Arc<str>, u32)| {
         let share = f64::from(*weight) / all.max(1) as f64;
         let mut party = from_plan(plan.services.get(name)?, share, asked);
-        if let Some(service) = registry.and_then(|registry| registry.get(name)) {
+        if let Some(service) = node.and_then(|node| node.registry().get(name)) {
             live(&mut party, &service, asked, now);
         }
         Some(party)

@@ -2,10 +2,11 @@
 //!
 //! The way of a request: [`serve`] accepts it, `guard` says whether its sender may ask at all, `api`
 //! has one function for each path. What they answer with is made elsewhere and without I/O: `status`
-//! and `show` (JSON), `metrics` (in the format of `exposition`), [`explain`]. Every error is a
+//! and `show` (JSON), `cache`, `metrics` (in the format of `exposition`), [`explain`]. Every error is a
 //! `problem`.
 
 mod api;
+pub mod cache;
 pub mod explain;
 mod exposition;
 mod guard;
@@ -16,5 +17,5 @@ mod server;
 mod show;
 mod status;
 
-pub use operations::{Operations, ReloadError, Reloaded, Reloads};
+pub use operations::{Later, Operations, ReloadError, Reloaded, Reloads};
 pub use server::serve;

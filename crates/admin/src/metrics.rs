@@ -8,7 +8,8 @@ use upstream::clock;
 use upstream::status::{EndpointStatus, Errors, ServiceStatus};
 use upstream::usable::Standing;
 
-use crate::exposition::Page;
+use crate::cache::{CacheView, TierView};
+use crate::exposition::{Family, Page};
 use crate::operations::Operations;
 
 /// The label of what has no name: a request that found no route, an answer that was made here.
@@ -22,6 +23,7 @@ pub(crate) fn page(node: &dyn Operations) -> String {
     requests(&mut page, &node.shared().stats.snapshot());
     endpoints(&mut page, &services);
     health(&mut page, &services);
+    cache(&mut page, &node.cache());
     this_node(&mut page, node);
     page.into_text()
 }
@@ -70,7 +72,7 @@ fn requests(page: &mut Page, counts: &Snapshot) {
 }
 
 fn endpoints(page: &mut Page, services: &[ServiceStatus]) {
-    let of_each = |family: &mut crate::exposition::Family<'_>, value: &dyn Fn(&EndpointStatus) -> u64| {
+    let of_each = |family: &mut Family<'_>, value: &dyn Fn(&EndpointStatus) -> u64| {
         for service in services {
             for endpoint in &service.endpoints {
                 let labels = [("service", &*service.name), ("endpoint", &*endpoint.url)];
@@ -114,6 +116,25 @@ fn health(page: &mut Page, services: &[ServiceStatus]) {
     for service in services {
         family.add(&[("service", &service.name)], u8::from(service.all_ill));
     }
+}
+
+fn cache(page: &mut Page, cache: &CacheView) {
+    let help = "Requests of cached routes, by what the cache did with them.";
+    let mut family = page.counter("nearside_cache_requests_total", help);
+    for (result, count) in &cache.requests {
+        family.add(&[("result", result)], count);
+    }
+    let of_each = |mut family: Family<'_>, value: fn(&TierView) -> Option<u64>| {
+        for tier in &cache.tiers {
+            if let Some(value) = value(tier) {
+                family.add(&[("tier", tier.tier)], value);
+            }
+        }
+    };
+    of_each(page.gauge("nearside_cache_bytes", "Bytes that the tier takes."), |tier| tier.bytes);
+    of_each(page.gauge("nearside_cache_objects", "Objects in the tier."), |tier| tier.objects);
+    let help = "Objects that had to make room for others.";
+    of_each(page.counter("nearside_cache_evictions_total", help), |tier| Some(tier.evictions));
 }
 
 fn this_node(page: &mut Page, node: &dyn Operations) {

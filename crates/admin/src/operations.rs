@@ -1,12 +1,20 @@
 //! What the API needs of a node. The node stands a floor above and implements it, so that the API
 //! can be tested without one.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use config::plan::CacheRules;
 use config::{Diagnostic, Report};
 use edge::{Live, Shared};
 use upstream::Registry;
+use wire::RequestHead;
+
+use crate::cache::{CacheView, Cached, NodePurged, PurgeOrder};
+
+/// What will be known once it is awaited.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What the API may ask of and do to a node.
 pub trait Operations: Send + Sync + 'static {
@@ -33,6 +41,19 @@ pub trait Operations: Send + Sync + 'static {
 
     /// What became of reloads so far.
     fn reloads(&self) -> Reloads;
+
+    /// The cache's tiers and what it was asked.
+    fn cache(&self) -> CacheView;
+
+    /// What the cache knows of a request to a route with these rules; nothing is sent, counted or
+    /// kept. Blocks till all tiers have answered.
+    fn cached(&self, rules: &CacheRules, request: &RequestHead) -> Cached;
+
+    /// Purges on all nodes what a checked order names. Done once each node has answered, or can't.
+    ///
+    /// # Errors
+    /// Why nothing was purged at all.
+    fn purge(&self, order: PurgeOrder) -> Later<Result<Vec<NodePurged>, String>>;
 }
 
 /// A file that was taken.

@@ -3,10 +3,12 @@
 //! Here and not in `config`, since what is shown is a matter of the API: nothing secret may be in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::plan::{
-    AccessLog, Action, Balance, Discover, Endpoint, Forward, HashBy, HeaderRules, HedgeAfter, HostMatch,
-    Limits, Listener, LogFormat, Mirror, PathMatch, Plan, Retry, Route, Service,
+    AccessLog, Action, Balance, Bypass, Cache, CacheRules, Discover, Endpoint, Forward, HashBy, HeaderRules,
+    HedgeAfter, HostMatch, Limits, Listener, LogFormat, Mirror, PathMatch, Plan, QueryKey, Retry, Route,
+    Service,
 };
 use config::units::{show_duration, show_size};
 use serde_json::{Map, Value, json};
@@ -35,6 +37,7 @@ pub(crate) fn plan(plan: &Plan) -> Value {
         "limits": limits(&plan.limits),
         "service": services,
         "route": list(&plan.routes, |one| route(one)),
+        "cache": cache(&plan.cache),
         "telemetry": table(json!({
             "access_log": plan.telemetry.access_log.as_ref().map(access_log),
         })),
@@ -176,6 +179,7 @@ pub(crate) fn route(route: &Route) -> Value {
         "path": (route.path != PathMatch::Any).then(|| route.path.to_string()),
         "methods": (!route.methods.is_empty()).then(|| list(&route.methods, |method| json!(**method))),
         "match": (!conditions.is_empty()).then(|| json!({ "headers": conditions })),
+        "cache": route.cache.as_ref().map(rules),
         "headers": headers(route),
     });
     match &route.action {
@@ -204,6 +208,51 @@ fn show_forward(forward: &Forward, shown: &mut Value) {
         }
     }
     shown["mirror"] = forward.mirror.as_ref().map_or(Value::Null, mirror);
+}
+
+/// `[cache]`
+fn cache(cache: &Cache) -> Value {
+    table(json!({
+        "memory": show_size(cache.memory).to_string(),
+        "disk": cache.disk.as_ref().map(|disk| json!({
+            "path": disk.path.display().to_string(),
+            "size": show_size(disk.size).to_string(),
+        })),
+        "shared": cache.shared.as_ref().map(|_| SECRET),
+        "largest": show_size(cache.largest).to_string(),
+        "purge_from": list(&cache.purge_from, |range| json!(range.to_string())),
+    }))
+}
+
+/// `cache = …` of a route
+fn rules(rules: &CacheRules) -> Value {
+    let time = |time: Option<Duration>| time.map(|time| show_duration(time).to_string());
+    let query = match rules.key.query {
+        QueryKey::All => Some("all"),
+        QueryKey::Sorted => Some("sorted"),
+        QueryKey::None => Some("none"),
+        QueryKey::Named(_) => None,
+    };
+    table(json!({
+        "default_ttl": time(rules.default_ttl),
+        "stale_while_revalidate": time(rules.stale_while_revalidate),
+        "stale_if_error": time(rules.stale_if_error),
+        "vary_query": match &rules.key.query {
+            QueryKey::Named(names) => Some(list(names, |name| json!(**name))),
+            _ => None,
+        },
+        "key": table(json!({
+            "query": query,
+            "headers": list(&rules.key.headers, |name| json!(**name)),
+            "cookies": list(&rules.key.cookies, |name| json!(**name)),
+        })),
+        "bypass": list(&rules.bypass, |one| json!(match one {
+            Bypass::Header(name) => format!("header:{name}"),
+            Bypass::Cookie(name) => format!("cookie:{name}"),
+            Bypass::Query(name) => format!("query:{name}"),
+        })),
+        "largest": rules.largest.map(|bytes| show_size(bytes).to_string()),
+    }))
 }
 
 /// `mirror = …`

@@ -13,6 +13,7 @@ use upstream::status::{EndpointStatus, ServiceStatus};
 use upstream::usable::Standing;
 use upstream::{Service, clock};
 
+use crate::cache::CacheStatus;
 use crate::operations::Operations;
 use crate::show;
 
@@ -36,6 +37,9 @@ pub(crate) struct NodeStatus {
     latency_ms: Quantiles,
     routes: usize,
     services: Vec<Summary>,
+    /// None: no route is cached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<CacheStatus>,
     reloads: ReloadsStatus,
 }
 
@@ -127,6 +131,7 @@ pub(crate) fn of_node(node: &dyn Operations) -> NodeStatus {
         latency_ms: Quantiles::of(&counts.seconds()),
         routes: plan.routes.len(),
         services: node.registry().all().iter().map(|service| summary(service, now)).collect(),
+        cache: plan.routes.iter().any(|route| route.cache.is_some()).then(|| node.cache().into()),
         reloads: reloads(node),
     }
 }

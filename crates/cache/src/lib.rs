@@ -6,6 +6,7 @@
 //! purged, so that nothing purged comes back from any of them; `flight` lets many clients wait for one
 //! fetch. [`Cache`] is all of it together.
 
+mod body;
 pub mod conditional;
 pub mod control;
 pub mod date;
@@ -31,4 +32,4 @@ pub mod vary;
 mod whole;
 
 pub use object::{Body, Facts, Flags, Object};
-pub use whole::Cache;
+pub use whole::{Cache, Tell};

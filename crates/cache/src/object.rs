@@ -5,11 +5,16 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
+use triomphe::ThinArc;
 
 use crate::disk;
+use common::{Common, Shared};
+
+mod common;
+pub(crate) mod weight;
 
 /// What the rules found when the answer was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,7 +38,7 @@ pub struct Facts {
 }
 
 /// A set of yes-or-no facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Flags(pub u16);
 
 impl Flags {
@@ -96,61 +101,111 @@ pub struct New<'a> {
 
 /// A stored answer.
 #[derive(Clone)]
-pub struct Object(Arc<Inner>);
+pub struct Object(ThinArc<Head, u8>);
 
-struct Inner {
-    facts: Facts,
-    soft: AtomicBool,
-    primary: Box<[u8]>,
-    variant: Box<[u8]>,
-    lines: Box<[u8]>,
-    tags: Box<[u8]>,
+/// What stands before the bytes of an object, in the same allocation. Millions of these are held, so
+/// what many objects have in common stands elsewhere, once.
+struct Head {
     body: Body,
+    common: Common,
+    requested_ms: u64,
+    lifetime: u32,
+    state: AtomicU8,
+    /// Bytes of primary, variant and tags; [`LONG`] if four bytes before them say it.
+    lens: [u8; 3],
 }
+
+const LONG: u8 = u8::MAX;
+
+/// Purged softly.
+const SOFT: u8 = 1;
+/// It was old when it came, so when that was stands among its own bytes.
+const AGED: u8 = 1 << 1;
+/// It was the first to need its common part, and weighs it.
+const BEARS_COMMON: u8 = 1 << 2;
+
+/// The age in seconds up to which an answer counts as new. The times of new answers are the same for
+/// all that come in one second; those of older ones are hardly ever.
+const NEW: u32 = 1;
 
 impl Object {
     /// Makes one.
     pub fn new(new: New<'_>) -> Object {
         let New { facts, primary, variant, lines, tags, body } = new;
-        Object(Arc::new(Inner {
-            facts,
-            soft: AtomicBool::new(false),
-            primary: primary.into(),
-            variant: variant.into(),
-            lines: lines.into(),
-            tags: tags.into(),
-            body,
-        }))
+        let mut state = 0;
+        let mut bytes = Vec::with_capacity(primary.len() + variant.len() + tags.len() + lines.len() + 20);
+        let mut lens = [0; 3];
+        for (short, part) in lens.iter_mut().zip([primary, variant, tags]) {
+            *short = u8::try_from(part.len()).unwrap_or(LONG);
+            if *short == LONG {
+                bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
+            }
+        }
+        let (mut received, mut initial_age) = (facts.received, facts.initial_age);
+        if initial_age > NEW {
+            state |= AGED;
+            bytes.extend_from_slice(&received.to_le_bytes());
+            bytes.extend_from_slice(&initial_age.to_le_bytes());
+            (received, initial_age) = (0, 0);
+        }
+        for part in [primary, variant, tags] {
+            bytes.extend_from_slice(part);
+        }
+        let shared = common::split(lines, state & AGED != 0, &mut bytes);
+        let (common, is_new) = Common::of(Shared { received, initial_age, ..Shared::of(&facts) }, &shared);
+        if is_new {
+            state |= BEARS_COMMON;
+        }
+        let Facts { requested_ms, lifetime, .. } = facts;
+        let head = Head { body, common, requested_ms, lifetime, state: AtomicU8::new(state), lens };
+        Object(ThinArc::from_header_and_slice(head, &bytes))
     }
 
     /// What the rules found.
     pub fn facts(&self) -> Facts {
-        self.0.facts
+        let head = self.head();
+        let shared = head.common.shared();
+        let mut facts = Facts {
+            status: shared.status,
+            flags: shared.flags,
+            requested_ms: head.requested_ms,
+            received: shared.received,
+            initial_age: shared.initial_age,
+            lifetime: head.lifetime,
+            stale_while_revalidate: shared.stale_while_revalidate,
+            stale_if_error: shared.stale_if_error,
+        };
+        if head.state.load(Ordering::Relaxed) & AGED != 0 {
+            let at = self.start() - 8;
+            facts.received = self.number(at);
+            facts.initial_age = self.number(at + 4);
+        }
+        facts
     }
 
     /// Was it purged softly: stale from then on, whatever its facts say?
     pub fn is_soft(&self) -> bool {
-        self.0.soft.load(Ordering::Relaxed)
+        self.head().state.load(Ordering::Relaxed) & SOFT != 0
     }
 
     /// Purges it softly.
     pub fn soften(&self) {
-        self.0.soft.store(true, Ordering::Relaxed);
+        self.head().state.fetch_or(SOFT, Ordering::Relaxed);
     }
 
     /// The URL it answers for, as `key` makes it.
     pub fn primary(&self) -> &[u8] {
-        &self.0.primary
+        self.parts().0
     }
 
     /// Which of the URL's variants it is.
     pub fn variant(&self) -> &[u8] {
-        &self.0.variant
+        self.parts().1
     }
 
     /// Its fields: whole lines, in one or two runs (either may be empty).
     pub fn lines(&self) -> [&[u8]; 2] {
-        [&self.0.lines, b""]
+        [self.parts().3, self.head().common.lines()]
     }
 
     /// The first value of a field, its name in lower case.
@@ -160,12 +215,61 @@ impl Object {
 
     /// Its tags, each followed by `\n`.
     pub fn tags(&self) -> &[u8] {
-        &self.0.tags
+        self.parts().2
     }
 
     /// Its body.
     pub fn body(&self) -> &Body {
-        &self.0.body
+        &self.head().body
+    }
+
+    /// Is it this very object, not only one like it?
+    pub(crate) fn is(&self, other: &Object) -> bool {
+        self.0.ptr() == other.0.ptr()
+    }
+
+    /// The bytes of memory it takes, the allocator's rounding included. Never changes.
+    pub(crate) fn weight(&self) -> u64 {
+        let head = self.head();
+        let bears = head.state.load(Ordering::Relaxed) & BEARS_COMMON != 0;
+        let common = if bears { head.common.weight() } else { 0 };
+        weight::of_arc(size_of::<Head>(), self.0.slice.len()) + weight::of_body(&head.body) + common
+    }
+
+    fn head(&self) -> &Head {
+        &self.0.header.header
+    }
+
+    /// Where the primary begins.
+    fn start(&self) -> usize {
+        let head = self.head();
+        let long = head.lens.iter().filter(|len| **len == LONG).count();
+        let times = if head.state.load(Ordering::Relaxed) & AGED != 0 { 8 } else { 0 };
+        4 * long + times
+    }
+
+    /// Primary, variant, tags and its own lines.
+    fn parts(&self) -> (&[u8], &[u8], &[u8], &[u8]) {
+        let mut long_at = 0;
+        let mut rest = self.0.slice.get(self.start()..).unwrap_or_default();
+        let mut part = |short: u8| {
+            let mut len = usize::from(short);
+            if short == LONG {
+                len = self.number(long_at) as usize;
+                long_at += 4;
+            }
+            let (part, after) = rest.split_at_checked(len).unwrap_or_default();
+            rest = after;
+            part
+        };
+        let [primary, variant, tags] = self.head().lens.map(&mut part);
+        (primary, variant, tags, rest)
+    }
+
+    /// Four of its bytes.
+    fn number(&self, at: usize) -> u32 {
+        let bytes = self.0.slice.get(at..).and_then(|bytes| bytes.first_chunk());
+        bytes.copied().map_or(0, u32::from_le_bytes)
     }
 }
 
@@ -192,5 +296,17 @@ impl fmt::Debug for Object {
             .field("variant", &String::from_utf8_lossy(self.variant()))
             .field("facts", &self.facts())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_of_an_object_is_small() {
+        // 16 bytes of the handle's own and 64 here leave 112 of 192 for URL, ETag and Last-Modified.
+        assert_eq!(size_of::<Head>(), 64);
+        assert_eq!(size_of::<Option<Object>>(), 8);
     }
 }

@@ -14,10 +14,10 @@ use crate::kind::{
 };
 use crate::net::Cidr;
 use crate::plan::{self, HashBy, HedgeAfter, HostMatch, LogFormat, PathMatch};
-use crate::scalar::{DAY, HOUR, KIB, Off, Share, Size, Statuses, TIB, Time, Whole};
+use crate::scalar::{DAY, HOUR, KIB, MIB, Off, SECOND, Share, Size, Statuses, TIB, Time, Whole};
 use crate::word::{
     Authority, CookieName, DnsName, EndpointUrl, FieldName, FieldValue, Location, Method, Name, NodeName,
-    OwnFieldName, Protocol, RetryWhen, Target, Token,
+    OwnFieldName, Parameter, Protocol, QueryPart, RedisUrl, RetryWhen, Target, Token,
 };
 
 table! {
@@ -38,9 +38,11 @@ table! {
         /// *.host, then any; exact path, then the longest prefix, then any; then the one with more
         /// conditions on methods and headers; then the first in the file.
         route: Tables<Route> => required,
+        /// What is kept close of answers; only routes with `cache` use it.
+        cache: Cache => default({}),
         /// What is told about requests.
         telemetry: Telemetry => default({}),
-        later: "cache" "queue" "bucket" "network" "dns"
+        later: "queue" "bucket" "network" "dns"
     }
 
     /// Who this node is.
@@ -242,9 +244,11 @@ table! {
         redirect: Redirect => optional,
         /// An answer as written here.
         respond: Respond => optional,
+        /// Which answers may be used again; {} is exactly what RFC 9111 allows. If left out, none.
+        cache: OrOff<Caching> => optional,
         /// Changes to header fields.
         headers: Headers => optional,
-        later: "rate" "auth" "compress" "cache" "vary" "queue" "bucket" "index"
+        later: "rate" "auth" "compress" "vary" "queue" "bucket" "index"
     }
 
     /// Conditions on a request beside its host, path and method. All must hold.
@@ -303,6 +307,57 @@ table! {
         set: Map<OwnFieldName, FieldValue> => default({}),
         /// Fields that are added to those of the same name.
         add: Map<OwnFieldName, FieldValue> => default({}),
+    }
+
+    /// Which answers of a route may be used again. What an answer says of itself goes first.
+    Caching, as "{}" {
+        /// How long an answer is fresh that says nothing of it; if left out, what RFC 9111 lets a cache guess.
+        default_ttl: Time<SECOND, {365 * DAY}> => optional,
+        /// How long after that it may be used while a new one is fetched.
+        stale_while_revalidate: Time<0, {365 * DAY}> => optional,
+        /// How long after that it may be used if no new one can be had.
+        stale_if_error: Time<0, {365 * DAY}> => optional,
+        /// The parameters of the query that tell answers apart, such as ["v"]. If left out, the whole query.
+        vary_query: Vec<At<Parameter>> => optional,
+        /// What else of a request tells answers apart.
+        key: CacheKey => optional,
+        /// What makes a request pass the cache by: "header:NAME", "cookie:NAME" and "query:NAME".
+        bypass: Vec<At<plan::Bypass>> => default([]),
+        /// The largest object worth keeping; if left out, as [cache] says.
+        largest: Size<1, {1024 * TIB}> => optional,
+    }
+
+    /// What of a request tells answers apart, beside its host and path.
+    CacheKey, as r#"{ query = "sorted" }"# {
+        /// Of the query: "all", "sorted" (all, in any order) or "none". If left out, "all".
+        query: QueryPart => optional,
+        /// Header fields.
+        headers: Vec<At<FieldName>> => default([]),
+        /// Cookies.
+        cookies: Vec<At<CookieName>> => default([]),
+    }
+
+    /// What is kept close of answers.
+    Cache, as r#"{ memory = "512MiB" }"# {
+        /// All that the memory tier may take, bookkeeping included.
+        memory: Size<{4 * MIB}, TIB> => default("256MiB"),
+        /// A tier on disk; none by default.
+        disk: CacheDisk => optional,
+        /// A Valkey or Redis server whose tier the nodes of a region share; none by default.
+        shared: RedisUrl => optional,
+        /// The largest object worth keeping.
+        largest: Size<1, {1024 * TIB}> => default("1GiB"),
+        /// Which clients may send PURGE: addresses and ranges. By default nobody.
+        purge_from: Vec<At<Cidr>> => default([]),
+        later: "shield"
+    }
+
+    /// A tier on disk.
+    CacheDisk, as r#"{ path = "cache", size = "50GiB" }"# {
+        /// Its folder, relative to `data` of [node].
+        path: Arc<str> => default("cache"),
+        /// How much of the disk it may take.
+        size: Size<{64 * MIB}, {1024 * TIB}> => required,
     }
 
     /// What is told about requests.

@@ -6,8 +6,9 @@ use std::fmt::Write;
 ///
 /// `to` are URLs of endpoints; one without a scheme gets `http://`. `balance` is a name as in the file,
 /// or what a hash is taken of, such as `header:X-User`. Active checks are off, because any path may be
-/// right; endpoints that fail requests are left out for a while.
-pub fn proxy_text(to: &[String], listen: &str, balance: Option<&str>) -> String {
+/// right; endpoints that fail requests are left out for a while. With `cache` the route keeps of answers
+/// what RFC 9111 allows.
+pub fn proxy_text(to: &[String], listen: &str, balance: Option<&str>, cache: bool) -> String {
     let urls: Vec<String> = to
         .iter()
         .map(|url| if url.contains("://") { quoted(url) } else { quoted(&format!("http://{url}")) })
@@ -23,6 +24,9 @@ pub fn proxy_text(to: &[String], listen: &str, balance: Option<&str>) -> String 
         None => {}
     }
     let _ = write!(text, "endpoints = [{}]\n\n[[route]]\nservice = \"proxy\"\n", urls.join(", "));
+    if cache {
+        text.push_str("cache = {}\n");
+    }
     text
 }
 

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
@@ -161,8 +162,8 @@ impl Span {
     }
 }
 
-impl From<std::ops::Range<usize>> for Span {
-    fn from(range: std::ops::Range<usize>) -> Self {
+impl From<Range<usize>> for Span {
+    fn from(range: Range<usize>) -> Self {
         let short = |n| u32::try_from(n).unwrap_or(u32::MAX);
         Self { start: short(range.start), end: short(range.end) }
     }
@@ -286,7 +287,9 @@ impl<'t> Source<'t> {
             text.char_indices().take_while(|(index, _)| *index < bytes).count()
         };
         let (from, to) = (chars_to(at.start), chars_to(at.end));
-        let (source, indent) = shown(&starred(text), from);
+        let text = starred(text, token(text));
+        let text = starred(&text, password(&text));
+        let (source, indent) = shown(&text, from);
         let length = to.saturating_sub(from).min(source.chars().count().saturating_sub(indent)).max(1);
         Place { file, line, column: from + 1, source, indent, length }
     }
@@ -312,19 +315,24 @@ fn shown(line: &str, from: usize) -> (String, usize) {
     (source, from - skipped + usize::from(skipped > 0))
 }
 
-/// A line with the value of a `token` starred out, because reports are copied into tickets.
-/// It works on the text, so that it also holds for a line that is not TOML at all.
-fn starred(line: &str) -> Cow<'_, str> {
+/// A line with a part of it starred out, because reports are copied into tickets. What is secret is
+/// looked for in the text, so that it is found also in a line that is not TOML at all.
+fn starred(line: &str, secret: Option<Range<usize>>) -> Cow<'_, str> {
+    let Some((secret, hidden)) = secret.and_then(|secret| Some((secret.clone(), line.get(secret)?))) else {
+        return Cow::Borrowed(line);
+    };
+    let stars = "*".repeat(hidden.chars().count());
+    Cow::Owned(format!("{}{stars}{}", &line[..secret.start], &line[secret.end..]))
+}
+
+/// The value of a `token`, unless it is a variable.
+fn token(line: &str) -> Option<Range<usize>> {
     let value = line.match_indices("token").find_map(|(index, key)| {
         let rest = line.get(index + key.len()..)?;
         rest.trim_start_matches(['"', '\'', ' ', '\t']).strip_prefix('=').map(str::trim_start)
-    });
-    let Some(value) = value else {
-        return Cow::Borrowed(line);
-    };
-    let variable = value.get(1..).is_some_and(|inside| inside.starts_with("${")) && !value.contains(":-");
-    if variable {
-        return Cow::Borrowed(line);
+    })?;
+    if value.get(1..).is_some_and(is_variable) {
+        return None;
     }
     let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
     let inside = line.len() - value.len() + usize::from(quote.is_some());
@@ -333,7 +341,22 @@ fn starred(line: &str) -> Cow<'_, str> {
         let mut quotes = line[inside..].match_indices(quote).map(|(index, _)| inside + index);
         quotes.find(|index| ends(&line[index + 1..]))
     });
-    let end = end.unwrap_or(line.len());
-    let stars = "*".repeat(line[inside..end].chars().count());
-    Cow::Owned(format!("{}{stars}{}", &line[..inside], &line[end..]))
+    Some(inside..end.unwrap_or(line.len()))
+}
+
+/// What stands between `://` and the last `@` of a URL, unless its password is a variable.
+fn password(line: &str) -> Option<Range<usize>> {
+    line.match_indices("://").find_map(|(index, separator)| {
+        let (before, after) = line.split_at(index + separator.len());
+        let quote = before.rfind(['"', '\'']).and_then(|at| before[at..].chars().next());
+        let url = quote.and_then(|quote| after.split(quote).next()).unwrap_or(after);
+        let login = &url[..url.rfind('@')?];
+        let password = login.split_once(':').map_or(login, |(_, password)| password);
+        (!is_variable(password)).then(|| before.len()..before.len() + login.len())
+    })
+}
+
+/// Does the environment hold the value, and not the file?
+fn is_variable(value: &str) -> bool {
+    value.starts_with("${") && !value.contains(":-")
 }

@@ -179,6 +179,7 @@ pub(crate) struct Size<const MIN: u64, const MAX: u64>(pub u64);
 
 /// Bounds of sizes.
 pub(crate) const KIB: u64 = 1 << 10;
+pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const TIB: u64 = 1 << 40;
 
 /// The text of a size; [`Size`] is a number as well.
@@ -210,7 +211,7 @@ impl<const MIN: u64, const MAX: u64> Kind for Size<MIN, MAX> {
     }
 
     fn example() -> String {
-        SizeText::example()
+        format!("\"{}\"", show_size(MIN.max(64 * KIB)))
     }
 
     fn read(item: Item<'_>, reader: &mut Reader<'_>) -> Option<Self> {

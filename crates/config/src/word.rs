@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::kind::{Word, Wrong, choose, one_of};
 use crate::near::nearest;
 use crate::net::Cidr;
-use crate::plan::{Endpoint, HashBy, HedgeAfter, HostMatch, LogFormat, PathMatch};
+use crate::plan::{Bypass, Endpoint, HashBy, HedgeAfter, HostMatch, LogFormat, PathMatch, QueryKey};
 use crate::report::quote;
 use crate::scalar::{HOUR, Time};
 
@@ -87,6 +87,12 @@ words! {
     /// A cookie's name (RFC 6265 §4.1.1).
     CookieName, "the name of a cookie", "nearside_shop", |text| {
         allow(is_token(text), text, "the name of a cookie", "write letters, digits, `-` and `_` only")
+    };
+    /// The name of a query's parameter, as it is sent.
+    Parameter, "the name of a parameter", "v", |text| {
+        let good = text.bytes().all(|b| b.is_ascii_graphic() && !b"&=#".contains(&b));
+        allow(good && !text.is_empty(), text, "the name of a query's parameter",
+            "write what is before the `=`, as it is sent: what is not ASCII, and any of &=#, as %XX")
     };
     /// A method (RFC 9110 §9.1), in upper case.
     Method, "a method", "GET", |text| {
@@ -352,6 +358,82 @@ impl Word for HashBy {
             _ => Err(Wrong::new(format!("{} is nothing to take a hash of", quote(text)))
                 .help("write \"header:NAME\", \"cookie:NAME\", \"query:NAME\", \"path\" or \"client\"")),
         }
+    }
+}
+
+/// Which part of a query is part of a key, where its parameters aren't named.
+#[derive(Debug)]
+pub(crate) struct QueryPart(pub QueryKey);
+
+impl Word for QueryPart {
+    const WANTED: &'static str = "which part of the query";
+    const EXAMPLE: &'static str = "sorted";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let parts = [("all", QueryKey::All), ("sorted", QueryKey::Sorted), ("none", QueryKey::None)];
+        choose(text, &parts).map(Self)
+    }
+
+    fn shape() -> Json {
+        one_of(&["all", "sorted", "none"])
+    }
+}
+
+impl Word for Bypass {
+    const WANTED: &'static str = "what passes the cache by";
+    const EXAMPLE: &'static str = "cookie:session";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        match text.split_once(':') {
+            Some(("header", name)) => {
+                FieldName::from_text(name).map(|name| Self::Header(name.0.to_ascii_lowercase().into()))
+            }
+            Some(("cookie", name)) => CookieName::from_text(name).map(|name| Self::Cookie(name.0)),
+            Some(("query", name)) => Parameter::from_text(name).map(|name| Self::Query(name.0)),
+            _ => Err(Wrong::new(format!("{} is not a header field, a cookie or a parameter", quote(text)))
+                .help("write \"header:NAME\", \"cookie:NAME\" or \"query:NAME\"")),
+        }
+    }
+}
+
+/// The URL of a Valkey or Redis server. It may hold a password, so no message repeats it.
+#[derive(Debug)]
+pub(crate) struct RedisUrl(pub Arc<str>);
+
+impl Word for RedisUrl {
+    const WANTED: &'static str = "the URL of a Valkey or Redis server";
+    const EXAMPLE: &'static str = "redis://127.0.0.1:6379";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let not = |help: &str| Wrong::new("this is not the URL of a Valkey or Redis server").help(help);
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        if scheme == "rediss" {
+            return Err(Wrong::new("`rediss://` needs TLS, which is not in this build")
+                .help("use \"redis://\", or a later version of nearside"));
+        }
+        if scheme != "redis" {
+            return Err(not("it begins with \"redis://\", such as \"redis://127.0.0.1:6379\""));
+        }
+        let (login, server) = rest.rsplit_once('@').unwrap_or(("", rest));
+        if !login.bytes().all(|b| b.is_ascii_graphic() && !b"/?#@".contains(&b)) {
+            return Err(not("write what is not a letter or a digit in the name and the password as %XX"));
+        }
+        let (authority, database) = server.split_once('/').unwrap_or((server, ""));
+        let (host, port) = split_port(authority);
+        if check_host(host).is_err() || port.is_some_and(|port| !port.parse().is_ok_and(|port: u16| port > 0))
+        {
+            return Err(not(
+                "after the password and its `@` come a host and a port, such as \"redis://127.0.0.1:6379\"",
+            ));
+        }
+        if !database.is_empty() && database.parse::<u32>().is_err() {
+            return Err(not("after the host comes nothing, or the number of a database, such as \"/0\""));
+        }
+        Ok(Self(text.into()))
+    }
+
+    fn shape() -> Json {
+        json!({ "type": "string", "pattern": "^redis://|\\$\\{" })
     }
 }
 

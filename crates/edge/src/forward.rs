@@ -1,19 +1,11 @@
-//! A request on its way to a service: a place under its limit, an endpoint, and another one where the
-//! first fails and the request may safely be repeated.
+//! A client's request on its way to a service: a place under its limit, an endpoint, and its answer.
 
-use std::future::Future;
-use std::io;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
-use std::task::Poll;
-use std::time::Duration;
+use std::task::Context;
 
-use bytes::Bytes;
-use config::plan::{HashBy, RetryOn, Service};
-use upstream::balance::{self, Tried};
-use upstream::client::{Body, BodyError, Conn, Exchange, Failed, pool};
-use upstream::{Ask, FailKind, Lease, NoEndpoint, Outcome, clock, sticky};
-use wire::{Length, Method, RequestHead, ResponseHead, Version, write};
+use config::plan::{HashBy, Service};
+use upstream::{Lease, balance, sticky};
+use wire::{Length, RequestHead, Version};
 
 use crate::headers;
 use crate::live::{LiveRoute, Party};
@@ -21,58 +13,25 @@ use crate::mirror;
 use crate::outgoing::Outgoing;
 use crate::policy;
 use crate::relay::{self, Relay};
-use crate::request::{After, Note, Request, Slot, Upload};
+use crate::request::{After, Turn, Upload};
 use crate::respond::Refusal;
-use crate::serve::Buffers;
+use crate::tries::{self, Asking, Interim, Sender, Terms, while_there};
 
-/// An answer of at most so many bytes is held till it is whole, so that an endpoint that dies in its
-/// midst can still be replaced by another, and so that it leaves in one write.
-const HELD: u64 = 64 * 1024;
-
-/// Addresses of one endpoint's name that one request tries.
-const ADDRESSES: usize = 3;
-
-/// An endpoint's answer: its head, and its body too if it was held.
-pub(crate) struct Answered<'h, B> {
-    pub(crate) exchange: Exchange<'h, B>,
-    pub(crate) head: ResponseHead,
-    /// All of its body, or nothing.
-    pub(crate) held: Bytes,
-    pub(crate) lease: Lease,
-    pub(crate) latency_ns: u64,
+impl Sender for Upload<'_> {
+    fn is_left(&self, cx: &mut Context<'_>) -> bool {
+        self.inner.is_left(cx)
+    }
 }
 
-/// A try that gave no answer.
-struct Tally<B> {
-    /// Nothing of the request left.
-    unsent: bool,
-    body: Option<B>,
-    lease: Lease,
-    failed: Failed,
-}
+impl Interim for Outgoing<'_> {
+    async fn pass(&mut self, head: &[u8]) {
+        // A client that is gone shows when the answer itself is sent.
+        let _ = self.raw(head).await;
+    }
 
-/// How a try ended. Boxed, since it passes through many hands.
-type Attempted<'h, B> = Result<Box<Answered<'h, B>>, Box<Tally<B>>>;
-
-/// What holds for all tries of one request.
-struct Terms<'a> {
-    party: &'a Party,
-    /// Of the request, as it is sent.
-    out: &'a [u8],
-    method: Method,
-    idempotent: bool,
-    /// It asks for another protocol.
-    upgrade: bool,
-    /// Small answers are held.
-    hold: bool,
-    ask: Asking,
-}
-
-/// What a pick is made by.
-#[derive(Clone, Copy)]
-struct Asking {
-    hash: u64,
-    sticky: Option<u64>,
+    fn takes(&self) -> bool {
+        self.version == Version::Http11
+    }
 }
 
 /// Forwards the request and passes the answer on.
@@ -82,363 +41,58 @@ struct Asking {
 pub(crate) async fn forward(
     route: &LiveRoute,
     party: &Party,
-    request: &mut Request<'_>,
-    buffers: &mut Buffers,
-    slot: &mut Slot<'_>,
-    outgoing: &mut Outgoing<'_>,
-    note: &mut Note,
+    turn: &mut Turn<'_, '_, '_>,
 ) -> Result<After, Refusal> {
+    turn.note.party = Some(party.clone());
     let service = &party.service;
     service.count_request();
     let permit = match service.try_admit() {
         Some(permit) => permit,
-        None => while_there(slot, service.admit()).await??,
+        None => while_there(turn.slot, service.admit()).await??,
     };
-    let mut out = std::mem::take(&mut buffers.sent);
+    let mut out = std::mem::take(&mut turn.buffers.sent);
     out.clear();
-    let random = fastrand::u128(..);
-    headers::request(
-        &mut out,
-        request.head,
-        &request.client,
-        request.length,
-        &request.id,
-        service.name(),
-        random,
-    );
+    let request = &*turn.request;
+    let length = request.length;
+    let (id, random) = (&request.id, fastrand::u128(..));
+    headers::request(&mut out, request.head, &request.client, length, id, service.name(), random);
     let ask = Asking {
         hash: hash(party.hash_by.as_ref(), request.head, request.address),
         sticky: sticky_key(service.plan(), request.head),
     };
     let idempotent = request.head.method.is_idempotent();
-    let hold = idempotent && service.plan().retry.attempts > 0;
-    let upgrade = headers::upgrade(request.head, request.length).is_some();
-    let terms = Terms { party, out: &out, method: request.head.method, idempotent, upgrade, hold, ask };
-    let answered = tries(&terms, request, &mut buffers.answer, slot, outgoing, note).await?;
-    note.endpoint = Some(answered.lease.endpoint().url().clone());
-    note.upstream_nanos = Some(answered.latency_ns);
+    let terms = Terms {
+        party,
+        shard: &request.thread.shard,
+        out: &out,
+        method: request.head.method,
+        started: request.started,
+        has_body: length != Length::Exact(0),
+        idempotent,
+        upgrade: headers::upgrade(request.head, length).is_some(),
+        hold: idempotent && service.plan().retry.attempts > 0,
+        ask,
+    };
+    let Turn { buffers, slot, outgoing, note, .. } = &mut *turn;
+    let answered = tries::tries(&terms, &mut buffers.answer, slot, *outgoing, &mut note.trail).await?;
+    note.trail.endpoint = Some(answered.lease.endpoint().url().clone());
+    note.trail.upstream_nanos = Some(answered.latency_ns);
+    note.trail.error = None;
     note.status = answered.head.status;
-    note.error = None;
     let set_cookie = set_cookie(party, ask.sticky, &answered.lease);
     let text = std::mem::take(&mut buffers.out);
-    let relay = Relay { rules: &route.plan.response_headers, set_cookie, permit, text };
-    let passed = relay::relay(relay, request, answered, slot, outgoing, note).await;
-    buffers.answer = passed.head;
-    buffers.out = passed.text;
+    let relay = Relay { route, set_cookie, permit, text };
+    let passed = relay::relay(relay, answered, turn).await;
+    turn.buffers.answer = passed.head;
+    turn.buffers.out = passed.text;
     if let Some((party, plan)) = &route.mirror
         && policy::mirrored(plan.share, fastrand::u64(..))
-        && let Some(body) = slot.as_ref().and_then(|body| body.whole())
+        && let Some(body) = turn.slot.as_ref().and_then(|body| body.whole())
     {
-        mirror::send(party, &out, request.length, body);
+        mirror::send(party, &out, length, body);
     }
-    buffers.sent = out;
+    turn.buffers.sent = out;
     passed.after
-}
-
-/// Tries endpoints till one answers, as often as the plan and the budget allow.
-async fn tries<'h, 'a>(
-    terms: &Terms<'h>,
-    request: &Request<'_>,
-    answer: &mut ResponseHead,
-    slot: &mut Slot<'a>,
-    outgoing: &mut Outgoing<'_>,
-    note: &mut Note,
-) -> Result<Box<Answered<'h, Upload<'a>>>, Refusal> {
-    let service = &terms.party.service;
-    let retry = &service.plan().retry;
-    let has_body = request.length != Length::Exact(0);
-    let mut hedge = service
-        .hedge_after()
-        .filter(|_| matches!(terms.method, Method::Get | Method::Head) && !has_body && !terms.upgrade);
-    let mut tried = Tried::default();
-    let mut left = retry.attempts;
-    let mut lease = pick(terms, &tried, request.started)?;
-    loop {
-        tried.insert(lease.endpoint().key());
-        note.tries += 1;
-        let body = if has_body { slot.take() } else { None };
-        let head = std::mem::take(answer);
-        let tally = match hedge.take() {
-            Some(after) => while_there(slot, hedged(terms, after, &mut tried, head, lease, note)).await?,
-            None => while_there(slot, attempt(terms, head, body, lease, Some(outgoing))).await?,
-        };
-        let (next, body) = match tally {
-            Ok(answered) => {
-                let again = left > 0
-                    && terms.idempotent
-                    && retry.on.statuses.contains(&answered.head.status)
-                    && answered.exchange.can_repeat();
-                match again.then(|| another(terms, &tried)).flatten() {
-                    Some(next) => (next, discard(*answered)),
-                    None => return Ok(answered),
-                }
-            }
-            Err(tally) => {
-                note.endpoint = Some(tally.lease.endpoint().url().clone());
-                note.error = Some(tally.failed.to_string());
-                let (next, body, failed) = blame(terms, *tally, left, &tried);
-                match next {
-                    Some(next) => (next, body),
-                    None => {
-                        slot_back(slot, body);
-                        return Err(failed.into());
-                    }
-                }
-            }
-        };
-        slot_back(slot, body);
-        lease = next;
-        left -= 1;
-        request.thread.shard.retry(terms.party.id);
-    }
-}
-
-/// `work`, unless the client leaves meanwhile: nobody needs an answer then, and its place under the
-/// service's limit is others'. A body that `work` has notices that itself, as long as it is read.
-async fn while_there<T>(slot: &Slot<'_>, work: impl Future<Output = T>) -> Result<T, Refusal> {
-    let mut work = pin!(work);
-    std::future::poll_fn(|cx| match (work.as_mut().poll(cx), slot) {
-        (Poll::Ready(done), _) => Poll::Ready(Ok(done)),
-        (Poll::Pending, Some(body)) if body.inner.is_left(cx) => Poll::Ready(Err(BodyError::Closed.into())),
-        (Poll::Pending, _) => Poll::Pending,
-    })
-    .await
-}
-
-fn slot_back<'a>(slot: &mut Slot<'a>, body: Slot<'a>) {
-    if body.is_some() {
-        *slot = body;
-    }
-}
-
-/// Puts a failure to its endpoint's account, and says where the request may be tried next.
-fn blame<B: Body>(
-    terms: &Terms<'_>,
-    tally: Tally<B>,
-    left: u32,
-    tried: &Tried,
-) -> (Option<Lease>, Option<B>, Failed) {
-    let Tally { unsent, mut body, lease, failed } = tally;
-    let kind = kind(&failed);
-    if let Some(kind) = kind {
-        lease.finish(Outcome::Failed(kind), clock::now());
-    }
-    let on = &terms.party.service.plan().retry.on;
-    let again = left > 0
-        && (terms.idempotent || unsent)
-        && kind.is_some_and(|kind| repeats(on, kind))
-        && body.as_mut().is_none_or(Body::rewind);
-    (again.then(|| another(terms, tried)).flatten(), body, failed)
-}
-
-/// Sends the request to one endpoint and reads its answer's head, and its body if it is small.
-/// A kept connection that the endpoint closed meanwhile is no failure: a new one is tried.
-async fn attempt<'h, B: Body>(
-    terms: &Terms<'h>,
-    mut head: ResponseHead,
-    mut body: Option<B>,
-    lease: Lease,
-    mut interim: Option<&mut Outgoing<'_>>,
-) -> Attempted<'h, B> {
-    let times = &terms.party.service.plan().timeout;
-    let mut kept = pool::take_for(lease.endpoint());
-    loop {
-        let conn = match kept.take() {
-            Some(conn) => conn,
-            None => match open(&lease, times.connect).await {
-                Ok(conn) => conn,
-                Err(failed) => {
-                    return Err(Box::new(Tally { unsent: true, body, lease, failed }));
-                }
-            },
-        };
-        let mut exchange = Exchange::new(conn, terms.out, body.take(), times.response, times.idle);
-        let failed = match read(terms, &mut exchange, &mut head, interim.as_deref_mut()).await {
-            Ok((latency_ns, held)) => {
-                return Ok(Box::new(Answered { exchange, head, held, lease, latency_ns }));
-            }
-            Err(failed) => failed,
-        };
-        let unsent = exchange.nothing_sent();
-        let stale = exchange.is_reused()
-            && exchange.heard_nothing()
-            && matches!(failed, Failed::Closed | Failed::Broken(_))
-            && (terms.idempotent || unsent);
-        body = exchange.abandon();
-        if !stale || !body.as_mut().is_none_or(Body::rewind) {
-            return Err(Box::new(Tally { unsent, body, lease, failed }));
-        }
-    }
-}
-
-/// Connects to an endpoint; to the next of its name's addresses if one can't be reached.
-async fn open(lease: &Lease, limit: Duration) -> Result<Conn, Failed> {
-    let endpoint = lease.endpoint();
-    let mut failed = Failed::Connect(io::Error::new(io::ErrorKind::NotFound, "its name has no address"));
-    for _ in 0..endpoint.address_count().min(ADDRESSES) {
-        let Some(address) = endpoint.address() else { break };
-        match Conn::open(address, limit).await {
-            Ok(conn) => return Ok(conn),
-            Err(error) => failed = error,
-        }
-        endpoint.turn_from(address);
-    }
-    Err(failed)
-}
-
-/// Reads heads up to the final one, passing interim ones on; says how long that took; and then the body if it is to be held.
-async fn read<B: Body>(
-    terms: &Terms<'_>,
-    exchange: &mut Exchange<'_, B>,
-    head: &mut ResponseHead,
-    mut interim: Option<&mut Outgoing<'_>>,
-) -> Result<(u64, Bytes), Failed> {
-    loop {
-        exchange.head(head, terms.method).await?;
-        if head.status >= 200 || head.status == 101 {
-            break;
-        }
-        if let Some(outgoing) = interim.as_mut().filter(|o| o.version == Version::Http11) {
-            let mut out = Vec::with_capacity(128);
-            write::status_line(&mut out, head.status, head.reason());
-            head.fields.write_to(&mut out, |f| f.known.is_hop_by_hop());
-            out.extend_from_slice(b"\r\n");
-            // A client that is gone shows when the answer itself is sent.
-            let _ = outgoing.raw(&out).await;
-        }
-    }
-    let waited = exchange.waited();
-    let small = matches!(exchange.remaining(), Some(1..=HELD));
-    Ok((waited, if terms.hold && small { hold(exchange).await? } else { Bytes::new() }))
-}
-
-/// All of a small body. What comes in pieces is copied, so that no piece keeps a buffer while the next
-/// one is waited for.
-async fn hold<B: Body>(exchange: &mut Exchange<'_, B>) -> Result<Bytes, Failed> {
-    let mut whole = Vec::new();
-    while let Some(piece) = exchange.piece().await? {
-        if whole.is_empty() && exchange.remaining() == Some(0) {
-            return Ok(piece);
-        }
-        whole.extend_from_slice(&piece);
-    }
-    Ok(Bytes::from(whole))
-}
-
-/// The first try, and beside it a second one at another endpoint if it takes long; the first answer
-/// wins, and the other try is broken off.
-async fn hedged<'h, B: Body>(
-    terms: &Terms<'h>,
-    after: Duration,
-    tried: &mut Tried,
-    head: ResponseHead,
-    lease: Lease,
-    note: &mut Note,
-) -> Attempted<'h, B> {
-    let mut first = pin!(attempt(terms, head, None, lease, None));
-    if let Ok(result) = tokio::time::timeout(after, first.as_mut()).await {
-        return result;
-    }
-    let Some(lease) = another(terms, tried) else {
-        return first.await;
-    };
-    tried.insert(lease.endpoint().key());
-    note.tries += 1;
-    note.hedged = true;
-    let mut second = pin!(attempt(terms, ResponseHead::default(), None, lease, None));
-    let (mut done_first, mut done_second) = (None, None);
-    let on = &terms.party.service.plan().retry.on;
-    let is_good = |done: &Option<Attempted<'h, B>>| matches!(done, Some(Ok(answered)) if !on.statuses.contains(&answered.head.status));
-    std::future::poll_fn(|cx| {
-        let mut poll = |mut racer: Pin<&mut dyn Racer<'h, B>>, done: &mut Option<Attempted<'h, B>>| {
-            if done.is_none()
-                && let Poll::Ready(result) = racer.as_mut().poll(cx)
-            {
-                *done = Some(result);
-            }
-        };
-        poll(first.as_mut(), &mut done_first);
-        poll(second.as_mut(), &mut done_second);
-        let both = done_first.is_some() && done_second.is_some();
-        if both || is_good(&done_first) || is_good(&done_second) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    let first_wins = is_good(&done_first) || !(is_good(&done_second) || matches!(done_second, Some(Ok(_))));
-    let (won, lost) = if first_wins { (done_first, done_second) } else { (done_second, done_first) };
-    forget(lost);
-    // One of them is done, or the wait would not be over.
-    match won {
-        Some(won) => won,
-        None => first.await,
-    }
-}
-
-/// Puts what a lost try met to its endpoint's account; one still under way is broken off.
-fn forget<B: Body>(lost: Option<Attempted<'_, B>>) {
-    match lost {
-        Some(Ok(answered)) => drop(discard(*answered)),
-        Some(Err(tally)) => {
-            if let Some(kind) = kind(&tally.failed) {
-                tally.lease.finish(Outcome::Failed(kind), clock::now());
-            }
-        }
-        None => {}
-    }
-}
-
-trait Racer<'h, B>: Future<Output = Attempted<'h, B>> + Send {}
-impl<'h, B, F: Future<Output = Attempted<'h, B>> + Send> Racer<'h, B> for F {}
-
-fn pick(terms: &Terms<'_>, tried: &Tried, now: u64) -> Result<Lease, NoEndpoint> {
-    let Asking { hash, sticky } = terms.ask;
-    let ask = Ask {
-        hash,
-        sticky: sticky.filter(|key| !tried.contains(*key)),
-        tried,
-        random: fastrand::u64(..),
-        now,
-    };
-    terms.party.service.pick(&ask)
-}
-
-/// An endpoint that wasn't tried yet, if there is one and the budget allows another try.
-fn another(terms: &Terms<'_>, tried: &Tried) -> Option<Lease> {
-    let lease = pick(terms, tried, clock::now()).ok()?;
-    let new = !tried.contains(lease.endpoint().key());
-    (new && terms.party.service.may_retry()).then_some(lease)
-}
-
-/// Gives an answer up for another endpoint's.
-fn discard<B: Body>(answered: Answered<'_, B>) -> Option<B> {
-    let Answered { exchange, head, lease, latency_ns, .. } = answered;
-    let key = lease.endpoint().key();
-    let now = clock::now();
-    lease.finish(Outcome::Answered { status: head.status, latency_ns }, now);
-    let mut body = exchange.release(key, now);
-    if let Some(body) = &mut body {
-        body.rewind();
-    }
-    body
-}
-
-/// Whose fault a failure is; none: the client's.
-pub(crate) fn kind(failed: &Failed) -> Option<FailKind> {
-    match failed {
-        Failed::Client(_) => None,
-        Failed::Connect(_) | Failed::ConnectTimeout => Some(FailKind::Connect),
-        Failed::Broken(_) | Failed::Closed => Some(FailKind::Reset),
-        Failed::Timeout => Some(FailKind::Timeout),
-        Failed::BadHead(_) | Failed::BadChunk(_) | Failed::Interim => Some(FailKind::BadAnswer),
-    }
-}
-
-/// Does the plan want this kind of failure tried again?
-fn repeats(on: &RetryOn, kind: FailKind) -> bool {
-    match kind {
-        FailKind::Connect | FailKind::Reset => on.connect,
-        FailKind::Timeout => on.statuses.contains(&504),
-        FailKind::BadAnswer => on.statuses.contains(&502),
-    }
 }
 
 /// What balancing `by` this hashes of a request; a request without it hashes its client.

@@ -1,6 +1,7 @@
 //! Which fields go on: to an endpoint, and back to the client.
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use config::plan::HeaderRules;
 use wire::head::Version;
@@ -212,8 +213,32 @@ pub(crate) fn answer(out: &mut Vec<u8>, head: &ResponseHead, request_id: &str, k
         Known::Other => !nominated.0.is_empty() && nominated.has(f.name),
         known => known.is_hop_by_hop() || (!nominated.0.is_empty() && nominated.has(f.name)),
     });
+    if head.fields.get(Known::Date).is_none() {
+        write::field(out, b"Date", &today());
+    }
     list(out, b"Via", head.fields.all(Known::Via), VIA);
     write::field(out, b"X-Request-Id", request_id.as_bytes());
+}
+
+/// The fields of this node in an answer whose others are already written.
+pub(crate) fn own(out: &mut Vec<u8>, request_id: &str) {
+    write::field(out, b"Via", VIA);
+    write::field(out, b"X-Request-Id", request_id.as_bytes());
+}
+
+/// The time as `Date` tells it (RFC 9110 §5.6.7), made once a second by each thread.
+fn today() -> [u8; 29] {
+    thread_local! {
+        static LAST: std::cell::Cell<(u64, [u8; 29])> = const { std::cell::Cell::new((0, [0; 29])) };
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (made, text) = LAST.get();
+    if made == now && now > 0 {
+        return text;
+    }
+    let text = cache::date::write(now);
+    LAST.set((now, text));
+    text
 }
 
 /// Applies a route's rules: removals, then `set`, then `add`.

@@ -11,8 +11,8 @@ use upstream::client::{Body, BodyError, Conn, Exchange, pool};
 use upstream::{Ask, FailKind, Outcome, clock};
 use wire::{Length, Method, ResponseHead};
 
-use crate::forward::kind;
 use crate::live::Party;
+use crate::tries::kind;
 
 /// Copies under way at once, of the whole node.
 pub const MOST: usize = 1024;

@@ -4,16 +4,17 @@ use std::future::Future;
 use std::task::Poll;
 
 use bytes::Bytes;
-use config::plan::HeaderRules;
 use upstream::client::{Exchange, Failed};
 use upstream::{FailKind, Outcome, Permit, clock};
 use wire::{Length, Method, ResponseHead, Version, write};
 
-use crate::forward::{Answered, kind};
+use crate::cached::pass::Pass;
 use crate::headers;
+use crate::live::LiveRoute;
 use crate::outgoing::Outgoing;
-use crate::request::{After, Note, Request, Slot, Upload};
+use crate::request::{After, Note, Request, Slot, Turn, Upload};
 use crate::respond::Refusal;
+use crate::tries::{Answered, kind};
 use crate::tunnel::Tunnel;
 
 /// Up to so many bytes of body are copied behind the head: cheaper than a vectored write.
@@ -21,7 +22,7 @@ const COPIED: usize = 4 * 1024;
 
 /// What is done to an answer, and what it holds while it lasts.
 pub(crate) struct Relay<'a> {
-    pub(crate) rules: &'a HeaderRules,
+    pub(crate) route: &'a LiveRoute,
     pub(crate) set_cookie: Option<String>,
     pub(crate) permit: Permit,
     /// Memory for the head as text.
@@ -45,14 +46,15 @@ enum Stopped {
 /// Passes a final answer on, whatever its length.
 pub(crate) async fn relay<'a>(
     relay: Relay<'_>,
-    request: &Request<'_>,
     answered: Box<Answered<'_, Upload<'a>>>,
-    slot: &mut Slot<'a>,
-    outgoing: &mut Outgoing<'_>,
-    note: &mut Note,
+    turn: &mut Turn<'_, 'a, '_>,
 ) -> Passed {
     let Answered { mut exchange, mut head, held, lease, latency_ns } = *answered;
-    headers::apply(relay.rules, &mut head.fields);
+    headers::apply(&relay.route.plan.response_headers, &mut head.fields);
+    let Turn { request, slot, outgoing, note, pass: cached, .. } = turn;
+    if let (Some(cached), Some(rules)) = (&mut *cached, &relay.route.plan.cache) {
+        cached.answered(&request.thread.shared.kept, rules, request, &mut head).await;
+    }
     if let Some(cookie) = &relay.set_cookie {
         head.fields.push(b"set-cookie", cookie.as_bytes());
     }
@@ -65,7 +67,7 @@ pub(crate) async fn relay<'a>(
     // What is not sent by now the endpoint doesn't want; the client can't be asked to stop.
     outgoing.close |= !exchange.is_sent() || request.is_last();
     begin(&mut out, &head, request, &exchange, &held, outgoing);
-    let passed = pass(&mut out, &mut exchange, &held, slot, outgoing).await;
+    let passed = pass(&mut out, &mut exchange, &held, slot, outgoing, cached.as_mut()).await;
     let now = clock::now();
     note.ended = now;
     let key = lease.endpoint().key();
@@ -77,17 +79,20 @@ pub(crate) async fn relay<'a>(
         lease.finish(outcome, now);
     }
     note.aborted = passed.is_err();
+    if let (Ok(()), Some(cached)) = (&passed, cached) {
+        cached.whole(&request.thread.shared.kept);
+    }
     let (after, body) = match passed {
         Ok(()) => (Ok(After::Keep), exchange.release(key, now)),
         Err(Stopped::Endpoint(failed)) => {
-            note.error = Some(failed.to_string());
+            note.trail.error = Some(failed.to_string());
             let after = if outgoing.begun { Ok(After::Abort) } else { Err(failed.into()) };
             (after, exchange.abandon())
         }
         Err(Stopped::Client) => (Ok(After::Abort), exchange.abandon()),
     };
     if body.is_some() {
-        *slot = body;
+        **slot = body;
     }
     Passed { after, head, text: out }
 }
@@ -118,7 +123,14 @@ async fn pass(
     held: &[u8],
     slot: &Slot<'_>,
     outgoing: &mut Outgoing<'_>,
+    mut cached: Option<&mut Pass>,
 ) -> Result<(), Stopped> {
+    let mut see = |piece: &[u8]| {
+        if let Some(cached) = cached.as_deref_mut() {
+            cached.piece(piece);
+        }
+    };
+    see(held);
     if held.len() <= COPIED {
         out.extend_from_slice(held);
         outgoing.body_bytes += held.len() as u64;
@@ -127,11 +139,13 @@ async fn pass(
             Poll::Ready(piece) => piece.map_err(Stopped::Endpoint)?,
             Poll::Pending => None,
         };
+        see(first.as_deref().unwrap_or_default());
         send(out, first.as_deref().unwrap_or_default(), exchange, outgoing).await?;
     } else {
         send(out, held, exchange, outgoing).await?;
     }
     while let Some(piece) = next(exchange, slot).await? {
+        see(&piece);
         send(b"", &piece, exchange, outgoing).await?;
     }
     outgoing.finish(exchange.trailers()).await.map_err(|_| Stopped::Client)

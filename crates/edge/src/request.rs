@@ -1,15 +1,19 @@
 //! The way of a request: this file owns every branch of it, and the others each do one step.
 //!
-//! `limits → route → [respond | redirect | forward: admit → pick → send → retry/hedge → relay] → account`
+//! `limits → route → [respond | redirect | cached | forward: admit → pick → send → retry/hedge → relay]
+//! → account`. What happens in `cached` is told there.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use cache::status::CacheStatus;
+use config::Plan;
 use config::plan::{Action, Redirect, Respond, Route};
 use upstream::clock;
 use wire::{Known, Length, Method, RequestHead, ResponseHead, Version, framing};
 
+use crate::cached::{self, pass::Pass};
 use crate::forward;
 use crate::headers::{self, Client};
 use crate::incoming::Incoming;
@@ -77,18 +81,38 @@ impl Request<'_> {
     }
 }
 
+/// What became of the tries to have a service answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trail {
+    /// The last one tried.
+    pub(crate) endpoint: Option<Arc<str>>,
+    pub(crate) upstream_nanos: Option<u64>,
+    pub(crate) tries: u32,
+    pub(crate) hedged: bool,
+    /// What the last endpoint that failed did.
+    pub(crate) error: Option<String>,
+}
+
+/// A request's turn: what each step on its way works on.
+pub(crate) struct Turn<'t, 'r, 'o> {
+    pub(crate) request: &'t mut Request<'r>,
+    pub(crate) buffers: &'t mut Buffers,
+    pub(crate) slot: &'t mut Slot<'r>,
+    pub(crate) outgoing: &'t mut Outgoing<'o>,
+    pub(crate) note: &'t mut Note,
+    /// What is to be done in the cache when the answer comes, if the route has one.
+    pub(crate) pass: Option<Pass>,
+}
+
 /// What is told of a request when it has ended.
 #[derive(Default)]
 pub(crate) struct Note {
     pub(crate) party: Option<Party>,
-    pub(crate) endpoint: Option<Arc<str>>,
+    pub(crate) trail: Trail,
     pub(crate) status: u16,
-    pub(crate) upstream_nanos: Option<u64>,
-    pub(crate) tries: u32,
-    pub(crate) hedged: bool,
     pub(crate) aborted: bool,
-    /// What the last endpoint that failed did.
-    pub(crate) error: Option<String>,
+    /// What the cache did, if the route has one.
+    pub(crate) cache: Option<CacheStatus<'static>>,
     /// Nanoseconds of [`clock`], if it was looked at then.
     pub(crate) ended: u64,
 }
@@ -111,8 +135,15 @@ pub(crate) async fn answer(
     let route = found.as_ref().ok().map(|&at| &live.routes[at]);
     let done = match found {
         Ok(at) => {
-            let route = &live.routes[at];
-            act(route, &mut request, &mut scratch.buffers, &mut slot, outgoing, &mut note).await
+            let mut turn = Turn {
+                request: &mut request,
+                buffers: &mut scratch.buffers,
+                slot: &mut slot,
+                outgoing,
+                note: &mut note,
+                pass: None,
+            };
+            act(&live.routes[at], &live.plan, &mut turn).await
         }
         Err(refusal) => Err(refusal),
     };
@@ -174,35 +205,33 @@ fn find(live: &Live, request: &Request<'_>) -> Result<usize, Refusal> {
 }
 
 /// Does what the route says.
-async fn act(
-    route: &LiveRoute,
-    request: &mut Request<'_>,
-    buffers: &mut Buffers,
-    slot: &mut Slot<'_>,
-    outgoing: &mut Outgoing<'_>,
-    note: &mut Note,
-) -> Result<After, Refusal> {
+async fn act(route: &LiveRoute, plan: &Plan, turn: &mut Turn<'_, '_, '_>) -> Result<After, Refusal> {
     match &route.plan.action {
         Action::Forward(_) => {
-            headers::apply(&route.plan.request_headers, &mut request.head.fields);
-            let party = policy::split(&route.to, fastrand::u64(..)).ok_or_else(Refusal::no_route)?;
-            note.party = Some(party.clone());
-            forward::forward(route, party, request, buffers, slot, outgoing, note).await
+            headers::apply(&route.plan.request_headers, &mut turn.request.head.fields);
+            match &route.plan.cache {
+                Some(rules) => cached::answer(route, rules, &plan.cache.purge_from, turn).await,
+                None => forward::forward(route, party(route)?, turn).await,
+            }
         }
         Action::Redirect(redirect) => {
-            begin_redirect(redirect, &route.plan, request.head, &mut buffers.answer)?;
-            Ok(own_answer(&route.plan, request, &mut buffers.answer, b"", slot, outgoing, note).await)
+            begin_redirect(redirect, &route.plan, turn.request.head, &mut turn.buffers.answer)?;
+            Ok(own_answer(&route.plan, b"", turn).await)
         }
         Action::Respond(Respond { status, body: text, content_type }) => {
-            let answer = &mut buffers.answer;
+            let answer = &mut turn.buffers.answer;
             answer.start(*status);
             if !text.is_empty() {
                 answer.fields.push(b"content-type", content_type.as_bytes());
             }
-            Ok(own_answer(&route.plan, request, &mut buffers.answer, text.as_bytes(), slot, outgoing, note)
-                .await)
+            Ok(own_answer(&route.plan, text.as_bytes(), turn).await)
         }
     }
+}
+
+/// The one that a route's request goes to.
+pub(crate) fn party(route: &LiveRoute) -> Result<&Party, Refusal> {
+    policy::split(&route.to, fastrand::u64(..)).ok_or_else(Refusal::no_route)
 }
 
 fn begin_redirect(
@@ -226,17 +255,10 @@ fn begin_redirect(
 }
 
 /// Sends an answer that the route itself holds.
-async fn own_answer(
-    route: &Route,
-    request: &Request<'_>,
-    answer: &mut ResponseHead,
-    body: &[u8],
-    slot: &Slot<'_>,
-    outgoing: &mut Outgoing<'_>,
-    note: &mut Note,
-) -> After {
+async fn own_answer(route: &Route, body: &[u8], turn: &mut Turn<'_, '_, '_>) -> After {
+    let answer = &mut turn.buffers.answer;
     headers::apply(&route.response_headers, &mut answer.fields);
-    send_own(request, answer, body, slot, outgoing, note).await
+    send_own(turn.request, answer, body, turn.slot, turn.outgoing, turn.note).await
 }
 
 /// Tells the client why it gets no other answer.
@@ -259,10 +281,13 @@ async fn refuse(
     outgoing.close |= refusal.close;
     let mut text = Vec::new();
     respond::refusal(refusal, &request.id, respond::wants_page(request.head), answer, &mut text);
+    if let Some(status) = &note.cache {
+        cached::tell(&mut answer.fields, status);
+    }
     send_own(request, answer, &text, slot, outgoing, note).await
 }
 
-async fn send_own(
+pub(crate) async fn send_own(
     request: &Request<'_>,
     answer: &ResponseHead,
     body: &[u8],
@@ -298,7 +323,7 @@ fn account(
     outgoing: &Outgoing<'_>,
 ) {
     let thread = request.thread;
-    if let (true, Some(party)) = (note.hedged, &note.party) {
+    if let (true, Some(party)) = (note.trail.hedged, &note.party) {
         thread.shard.hedge(party.id);
     }
     let ended = if note.ended > 0 { note.ended } else { clock::now() };
@@ -308,7 +333,7 @@ fn account(
         service: note.party.as_ref().map(|p| p.id),
         status: note.status,
         nanos,
-        upstream_nanos: note.upstream_nanos,
+        upstream_nanos: note.trail.upstream_nanos,
         bytes_in: slot.as_ref().map_or(0, |body| body.inner.taken),
         bytes_out: outgoing.body_bytes,
     });
@@ -327,16 +352,17 @@ fn account(
         status: note.status,
         bytes_out: outgoing.body_bytes,
         duration,
-        upstream: note.upstream_nanos.map(Duration::from_nanos),
+        upstream: note.trail.upstream_nanos.map(Duration::from_nanos),
         route: route.map(|r| &*r.plan.name),
         service: note.party.as_ref().map(|p| &**p.service.name()),
-        endpoint: note.endpoint.as_deref(),
+        endpoint: note.trail.endpoint.as_deref(),
         request_id: &request.id,
         user_agent: head.fields.get(Known::UserAgent),
         referer: head.fields.get(Known::Referer),
-        tries: note.tries,
+        tries: note.trail.tries,
+        cache: note.cache.as_ref().map(cached::word),
         aborted: note.aborted,
-        error: note.error.as_deref(),
+        error: note.trail.error.as_deref(),
     });
 }
 

@@ -11,7 +11,7 @@ use crate::guard;
 use crate::stats::Why;
 
 /// Why a request isn't answered by a service, and what its client is told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     /// For the metrics; none for an endpoint's failures, which are counted where they happen.

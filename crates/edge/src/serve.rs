@@ -60,6 +60,8 @@ pub(crate) struct Buffers {
     pub(crate) sent: Vec<u8>,
     /// The head that the client gets.
     pub(crate) out: Vec<u8>,
+    /// What it asks the cache for.
+    pub(crate) key: cache::key::Key,
 }
 
 /// One client's connection.

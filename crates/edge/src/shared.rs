@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::cached::Kept;
 use crate::guard::Guard;
 use crate::live::Live;
 use crate::log::{AccessLog, Record, Sender};
@@ -33,17 +34,20 @@ pub struct Shared {
     pub guard: Arc<Guard>,
     /// What was counted.
     pub stats: Arc<Stats>,
+    /// What is kept of answers.
+    pub kept: Arc<Kept>,
 }
 
 impl Shared {
     /// Running, with nobody in.
-    pub fn new(stats: Arc<Stats>) -> Arc<Shared> {
+    pub fn new(stats: Arc<Stats>, kept: Kept) -> Arc<Shared> {
         Arc::new(Shared {
             phase: AtomicU8::new(0),
             connections: AtomicU32::new(0),
             under_way: AtomicU32::new(0),
             guard: Guard::new(),
             stats,
+            kept: Arc::new(kept),
         })
     }
 

@@ -122,6 +122,51 @@ impl Why {
     }
 }
 
+/// What the cache did for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheResult {
+    /// Answered with a fresh object.
+    Hit,
+    /// Answered with a stale one, as it may be.
+    Stale,
+    /// Answered with an object that its service just confirmed.
+    Revalidated,
+    /// Fetched.
+    Miss,
+    /// Answered with what another request's fetch brought.
+    Collapsed,
+    /// Not looked up: the route's rules say so.
+    Bypass,
+    /// Not looked up: a method whose answers aren't stored.
+    Pass,
+}
+
+impl CacheResult {
+    /// Each once, in the order of their declaration.
+    pub const ALL: [CacheResult; 7] = [
+        CacheResult::Hit,
+        CacheResult::Stale,
+        CacheResult::Revalidated,
+        CacheResult::Miss,
+        CacheResult::Collapsed,
+        CacheResult::Bypass,
+        CacheResult::Pass,
+    ];
+
+    /// The `result` label of `nearside_cache_requests_total`.
+    pub fn label(self) -> &'static str {
+        match self {
+            CacheResult::Hit => "hit",
+            CacheResult::Stale => "stale",
+            CacheResult::Revalidated => "revalidated",
+            CacheResult::Miss => "miss",
+            CacheResult::Collapsed => "collapsed",
+            CacheResult::Bypass => "bypass",
+            CacheResult::Pass => "pass",
+        }
+    }
+}
+
 impl Stats {
     /// Counts for so many data threads, at least one.
     pub fn new(threads: usize) -> Arc<Stats> {
@@ -160,6 +205,12 @@ impl Stats {
                 .map(|why| {
                     let count = self.shards.iter().map(|s| s.refused[why as usize].get()).sum();
                     (why.label(), count)
+                })
+                .to_vec(),
+            cache: CacheResult::ALL
+                .map(|result| {
+                    let count = self.shards.iter().map(|s| s.cache[result as usize].get()).sum();
+                    (result.label(), count)
                 })
                 .to_vec(),
             routes: (0..=routes.len()).filter_map(|at| self.route(at, &routes, &services)).collect(),
@@ -209,6 +260,7 @@ pub struct Shard {
     closed: Counter,
     log_dropped: Counter,
     refused: [Counter; Why::ALL.len()],
+    cache: [Counter; CacheResult::ALL.len()],
     /// Place 0 is for requests without a route; a route has the place after its id.
     routes: Blocks<RouteBlock>,
     services: Blocks<ServiceBlock>,
@@ -231,6 +283,11 @@ impl Shard {
     /// Counts a refusal; a request that was refused is also given to [`Shard::request`].
     pub fn refused(&self, why: Why) {
         self.refused[why as usize].add(1);
+    }
+
+    /// The cache did this for a request.
+    pub fn cache(&self, result: CacheResult) {
+        self.cache[result as usize].add(1);
     }
 
     /// A client's connection was accepted.

@@ -137,7 +137,7 @@ impl<'a> Api<'a> {
     /// # Errors
     /// Also when the status is not 200 to 299.
     pub fn get(&self, path: &str) -> Result<Json, ApiError> {
-        let answer = self.ask("GET", path)?;
+        let answer = self.ask("GET", path, None)?;
         self.granted(answer)
     }
 
@@ -156,17 +156,17 @@ impl<'a> Api<'a> {
         })
     }
 
-    /// Asks, whatever the status of the answer.
+    /// Asks, with this body if any, whatever the status of the answer.
     ///
     /// # Errors
     /// When there is no node, or it wants a token.
-    pub fn ask(&self, method: &str, path: &str) -> Result<Answer, ApiError> {
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Json>) -> Result<Answer, ApiError> {
         let place = || self.place.clone();
         let stream =
             connect(self.place.authority()).map_err(|cause| ApiError::NoNode { place: place(), cause })?;
         let not_a_node = |why: String| ApiError::NotANode { place: place(), why };
         let (status, body) = self
-            .send(method, path, &stream)
+            .send(method, path, body, &stream)
             .and_then(|()| receive(&stream))
             .map_err(|error| error.to_string())
             .and_then(|bytes| decode(&bytes).map_err(str::to_owned))
@@ -182,18 +182,23 @@ impl<'a> Api<'a> {
         Ok(Answer { status, body })
     }
 
-    fn send(&self, method: &str, path: &str, mut stream: &TcpStream) -> io::Result<()> {
+    fn send(&self, method: &str, path: &str, body: Option<&Json>, mut stream: &TcpStream) -> io::Result<()> {
         let token = match &self.token {
             Some(token) => format!("Authorization: Bearer {token}\r\n"),
             None => String::new(),
         };
-        let head = format!(
-            "{method} /api/v1/{path} HTTP/1.1\r\nHost: {}\r\n{token}Accept: application/json\r\n\
-             Content-Length: 0\r\nConnection: close\r\n\r\n",
+        let (kind, body) = match body {
+            Some(json) => ("Content-Type: application/json\r\n", json.to_string()),
+            None => ("", String::new()),
+        };
+        let request = format!(
+            "{method} /api/v1/{path} HTTP/1.1\r\nHost: {}\r\n{token}Accept: application/json\r\n{kind}\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
             self.place.authority(),
+            body.len(),
         );
         stream.set_write_timeout(Some(ANSWER))?;
-        stream.write_all(head.as_bytes())
+        stream.write_all(request.as_bytes())
     }
 }
 

@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use admin::cache::{check_tag, check_url};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::api::Place;
@@ -44,6 +45,7 @@ pub enum Command {
     /// Have the node finish what is under way and end
     #[command(after_help = "Example: nearside drain --admin http://127.0.0.1:9900")]
     Drain(Node),
+    Purge(Purge),
     /// Print a script that completes commands and options in a shell
     #[command(after_help = "Example: nearside completions bash > /etc/bash_completion.d/nearside")]
     Completions {
@@ -100,15 +102,11 @@ pub struct Proxy {
     /// latency, ip_hash, maglev, or what a hash is taken of, such as header:X-User
     #[arg(long, value_name = "NAME")]
     pub balance: Option<String>,
-    /// Where operators come in: the admin API of this node
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "NEARSIDE_ADMIN",
-        hide_env_values = true,
-        default_value = Place::DEFAULT
-    )]
-    pub admin: Place,
+    /// Keep answers and use them again, as far as RFC 9111 allows
+    #[arg(long)]
+    pub cache: bool,
+    #[command(flatten)]
+    pub admin: Admin,
     #[command(flatten)]
     pub grace: Grace,
 }
@@ -153,6 +151,35 @@ pub struct Explain {
     pub json: bool,
 }
 
+/// Take answers out of the cache of all nodes, so that none of them serves them again
+///
+/// What is named by any of the options is purged. It prints what each node did, and ends with status 1
+/// if one of them didn't.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: nearside purge http://shop.example.com/cart --tag product-7",
+    group(ArgGroup::new("what").args(["urls", "tags", "prefixes", "all"]).required(true).multiple(true))
+)]
+pub struct Purge {
+    /// What was asked for: whole URLs, all variants
+    #[arg(value_name = "URL", value_parser = purge_url)]
+    pub urls: Vec<String>,
+    /// What has this tag, by its Cache-Tag or Surrogate-Key; give it again for each further one
+    #[arg(long = "tag", value_name = "TAG", value_parser = purge_tag)]
+    pub tags: Vec<String>,
+    /// What begins with this URL; give it again for each further one
+    #[arg(long = "prefix", value_name = "URL", value_parser = purge_url)]
+    pub prefixes: Vec<String>,
+    /// Everything
+    #[arg(long, conflicts_with_all = ["urls", "tags", "prefixes"])]
+    pub all: bool,
+    /// Keep it for use while it is stale, where that is allowed
+    #[arg(long)]
+    pub soft: bool,
+    #[command(flatten)]
+    pub node: Node,
+}
+
 /// Which file.
 #[derive(Debug, Args)]
 pub struct File {
@@ -170,18 +197,25 @@ pub struct Grace {
     pub grace: Duration,
 }
 
-/// Which running node, and how to tell.
+/// Where operators talk to a node.
 #[derive(Debug, Args)]
-pub struct Node {
+pub struct Admin {
     /// The node's admin API; its token is taken from NEARSIDE_ADMIN_TOKEN
     #[arg(
-        long,
+        long = "admin",
         value_name = "URL",
         env = "NEARSIDE_ADMIN",
         hide_env_values = true,
         default_value = Place::DEFAULT
     )]
-    pub admin: Place,
+    pub place: Place,
+}
+
+/// Which running node, and how to tell.
+#[derive(Debug, Args)]
+pub struct Node {
+    #[command(flatten)]
+    pub admin: Admin,
     /// Print JSON, for programs
     #[arg(long)]
     pub json: bool,
@@ -193,6 +227,14 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn header(text: &str) -> Result<String, &'static str> {
     if text.contains(':') { Ok(text.to_owned()) } else { Err("it has no colon; write it as 'Name: value'") }
+}
+
+fn purge_url(text: &str) -> Result<String, String> {
+    check_url(text).map(|()| text.to_owned()).map_err(|bad| bad.to_string())
+}
+
+fn purge_tag(text: &str) -> Result<String, String> {
+    check_tag(text).map(|()| text.to_owned()).map_err(|bad| bad.to_string())
 }
 
 #[cfg(test)]

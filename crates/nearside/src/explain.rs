@@ -16,7 +16,7 @@ use crate::api::{Api, Place};
 use crate::check::load;
 use crate::cli;
 use crate::failure::Failure;
-use crate::terminal::{self, Align, Paint, count, counted, ms, table};
+use crate::terminal::{self, Align, Paint, bytes, count, counted, lasting, ms, percent, table};
 
 /// What is shown of an explanation.
 #[derive(Debug, Deserialize)]
@@ -34,7 +34,7 @@ enum Outcome {
     Refused { status: u16, why: String },
     Responded { status: u16 },
     Redirected { status: u16, to: String },
-    Forwarded { to: Vec<Party>, mirror: Option<Mirror> },
+    Forwarded { to: Vec<Party>, mirror: Option<Mirror>, cache: Option<Cache> },
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,6 +43,28 @@ struct Considered {
     line: usize,
     chosen: bool,
     why: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Cache {
+    key: Option<String>,
+    #[serde(default)]
+    stored: Vec<Stored>,
+    verdict: String,
+    why: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stored {
+    tier: String,
+    variant: String,
+    fits: bool,
+    usable: String,
+    status: u16,
+    age: u64,
+    bytes: u64,
+    etag: Option<String>,
+    tags: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -164,7 +186,8 @@ fn show(ask: &cli::Explain, explained: &Explained, paint: Paint) -> String {
         Outcome::Forwarded { to, .. } => format!("forwarded to {}\n", shares(to)),
     };
     text += &routes(explained, paint);
-    if let Outcome::Forwarded { to, mirror } = &explained.outcome {
+    if let Outcome::Forwarded { to, mirror, cache } = &explained.outcome {
+        text += &cache.as_ref().map_or_else(String::new, |cache| show_cache(cache, paint));
         for party in to {
             text += &show_party(party, paint);
         }
@@ -207,6 +230,25 @@ fn routes(explained: &Explained, paint: Paint) -> String {
     if explained.routes_omitted > 0 {
         let _ = writeln!(text, "and {} more", count(explained.routes_omitted));
     }
+    text
+}
+
+fn show_cache(cache: &Cache, paint: Paint) -> String {
+    let key = cache.key.as_deref().map_or_else(String::new, |key| format!(" {}", paint.bold(key)));
+    let mut text = format!("\n{}{key}\n{}: {}\n", paint.dim("CACHE"), cache.verdict, cache.why);
+    let chosen = cache.stored.iter().position(|stored| stored.fits);
+    let row = |(at, stored): (usize, &Stored)| {
+        let mark = if Some(at) == chosen { "  →" } else { "" };
+        let mut about = vec![bytes(stored.bytes), stored.usable.replace('_', " ")];
+        about.extend(stored.etag.clone());
+        about.extend((!stored.variant.is_empty()).then(|| format!("for {}", stored.variant)));
+        about.extend((!stored.tags.is_empty()).then(|| format!("tagged {}", stored.tags.join(" "))));
+        let age = format!("{} old", lasting(stored.age as f64));
+        [mark.to_owned(), stored.tier.clone(), stored.status.to_string(), age, about.join(", ")]
+    };
+    let rows: Vec<[String; 5]> = cache.stored.iter().enumerate().map(row).collect();
+    let align = [Align::Right, Align::Left, Align::Left, Align::Right, Align::Left];
+    text += &table(&rows, &align, |_, _, cell| cell.to_owned());
     text
 }
 
@@ -257,10 +299,6 @@ fn retry(retry: &Retry) -> String {
     )
 }
 
-fn percent(share: f64) -> String {
-    format!("{} %", (share * 1e4).round() / 1e2)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,7 +309,29 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_shown_in_percent() {
-        assert_eq!([0.2, 1.0 / 3.0, 1.0].map(percent), ["20 %", "33.33 %", "100 %"]);
+    fn what_is_stored_is_listed_and_what_is_used_marked() {
+        let cache = serde_json::json!({
+            "key": "http://a/b",
+            "verdict": "hit",
+            "why": "it is fresh for 48 s more",
+            "stored": [
+                {
+                    "tier": "disk", "variant": "accept-encoding: br", "fits": false, "usable": "validated",
+                    "why": "", "status": 200, "age": 7260, "ttl": -5, "bytes": 2048, "tags": [],
+                },
+                {
+                    "tier": "memory", "variant": "", "fits": true, "usable": "fresh", "why": "",
+                    "status": 404, "age": 12, "ttl": 48, "bytes": 9, "etag": "\"v1\"", "tags": ["a", "b"],
+                },
+            ],
+        });
+        let cache = Cache::deserialize(cache).unwrap();
+        assert_eq!(
+            show_cache(&cache, Paint::PLAIN),
+            "\nCACHE http://a/b\n\
+             hit: it is fresh for 48 s more\n     \
+             disk    200  2h 1m old  2 KiB, validated, for accept-encoding: br\n  \
+             →  memory  404    12s old  9 B, fresh, \"v1\", tagged a b\n"
+        );
     }
 }

@@ -10,6 +10,7 @@ mod demo;
 mod explain;
 mod failure;
 mod operate;
+mod purge;
 mod run;
 mod status;
 mod terminal;
@@ -47,6 +48,7 @@ fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::Status(node) => status::status(&node),
         Command::Reload(node) => operate::reload(&node),
         Command::Drain(node) => operate::drain(&node),
+        Command::Purge(purge) => purge::purge(&purge),
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Version { json } => Ok(version(json)),
     }

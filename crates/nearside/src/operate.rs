@@ -33,8 +33,8 @@ struct Mistakes {
 /// # Errors
 /// When there is no node, or it refuses.
 pub fn reload(ask: &cli::Node) -> Result<ExitCode, Failure> {
-    let api = Api::at(&ask.admin);
-    let answer = api.ask("POST", "reload")?;
+    let api = Api::at(&ask.admin.place);
+    let answer = api.ask("POST", "reload", None)?;
     if answer.status == MISTAKES
         && let Ok(mistakes) = Mistakes::deserialize(&answer.body["diagnostics"])
     {
@@ -58,8 +58,8 @@ pub fn reload(ask: &cli::Node) -> Result<ExitCode, Failure> {
 /// # Errors
 /// When there is no node, or it refuses.
 pub fn drain(ask: &cli::Node) -> Result<ExitCode, Failure> {
-    let api = Api::at(&ask.admin);
-    let body = api.granted(api.ask("POST", "drain")?)?;
+    let api = Api::at(&ask.admin.place);
+    let body = api.granted(api.ask("POST", "drain", None)?)?;
     show(ask, &body, |_| Some("draining: it finishes what is under way and ends\n".to_owned()))
 }
 
@@ -71,7 +71,7 @@ fn show(
     if ask.json {
         terminal::print_json(body);
     } else {
-        terminal::print(&text(body).ok_or_else(|| Failure::foreign(&ask.admin))?);
+        terminal::print(&text(body).ok_or_else(|| Failure::foreign(&ask.admin.place))?);
     }
     Ok(ExitCode::SUCCESS)
 }

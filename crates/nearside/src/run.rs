@@ -58,12 +58,12 @@ pub fn proxy(ask: &cli::Proxy) -> Result<ExitCode, Failure> {
 
 /// The file that the options stand for. The token itself is not in it, so no message can show it.
 fn proxy_file(ask: &cli::Proxy, token: bool) -> String {
-    let mut text = format!("[admin]\nlisten = \"{}\"\n", ask.admin.authority());
+    let mut text = format!("[admin]\nlisten = \"{}\"\n", ask.admin.place.authority());
     if token {
         text += "token = \"${NEARSIDE_ADMIN_TOKEN}\"\n";
     }
     let balance = ask.balance.as_deref();
-    text + "\n" + &config::proxy_text(&ask.to, &ask.listen.to_string(), balance)
+    text + "\n" + &config::proxy_text(&ask.to, &ask.listen.to_string(), balance, ask.cache)
 }
 
 fn endpoints(plan: &Plan) -> Vec<String> {

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::api::Api;
 use crate::cli;
 use crate::failure::Failure;
-use crate::terminal::{self, Align, Paint, count, counted, ms, table};
+use crate::terminal::{self, Align, Paint, bytes, count, counted, lasting, ms, percent, table};
 
 /// What is shown of a node.
 #[derive(Debug, Deserialize)]
@@ -25,7 +25,25 @@ struct Node {
     under_way: u64,
     requests: usize,
     latency_ms: Quantiles,
+    cache: Option<Cache>,
     reloads: Reloads,
+}
+
+/// What is shown of the cache.
+#[derive(Debug, Deserialize)]
+struct Cache {
+    hit_ratio: Option<f64>,
+    tiers: Vec<Tier>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Tier {
+    tier: String,
+    state: String,
+    why: Option<String>,
+    bytes: Option<u64>,
+    limit: Option<u64>,
+    objects: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,13 +101,13 @@ const STATE: usize = 3;
 /// # Errors
 /// When there is no node, or it refuses.
 pub fn status(ask: &cli::Node) -> Result<ExitCode, Failure> {
-    let api = Api::at(&ask.admin);
+    let api = Api::at(&ask.admin.place);
     let (node, services) = (api.get("status")?, api.get("services")?);
     if ask.json {
         terminal::print_json(&json!({ "status": node, "services": services }));
         return Ok(ExitCode::SUCCESS);
     }
-    let foreign = |_| Failure::foreign(&ask.admin);
+    let foreign = |_| Failure::foreign(&ask.admin.place);
     let node = Node::deserialize(node).map_err(foreign)?;
     let services = Vec::<Service>::deserialize(services).map_err(foreign)?;
     let paint = Paint::stdout();
@@ -115,11 +133,40 @@ fn about(node: &Node, paint: Paint) -> String {
         counted(node.requests, "request"),
         quantiles(&node.latency_ms),
     );
+    if let Some(cache) = &node.cache {
+        text += &about_cache(cache, paint);
+    }
     if let Some(why) = &node.reloads.last_error {
         let ago = node.reloads.last_seconds_ago.map_or_else(String::new, lasting);
         let _ = writeln!(text, "{} {ago} ago:\n{why}", paint.red("the last reload failed"));
     }
     text
+}
+
+/// One line: the hit ratio, and how full each tier is.
+fn about_cache(cache: &Cache, paint: Paint) -> String {
+    let mut parts: Vec<String> = cache.tiers.iter().map(|tier| about_tier(tier, paint)).collect();
+    parts.extend(cache.hit_ratio.map(|ratio| format!("hit ratio {}", percent(ratio))));
+    format!("cache: {}\n", parts.join(" · "))
+}
+
+fn about_tier(tier: &Tier, paint: Paint) -> String {
+    let mut about = match tier.state.as_str() {
+        "up" => tier.tier.clone(),
+        state => format!("{} {}", tier.tier, paint.yellow(state)),
+    };
+    if let Some(why) = &tier.why {
+        let _ = write!(about, ": {why}");
+    }
+    if let Some(objects) = tier.objects {
+        let _ = write!(about, " {} in", counted(objects, "object"));
+    }
+    match (tier.bytes, tier.limit) {
+        (Some(taken), Some(limit)) => about += &format!(" {} of {}", bytes(taken), bytes(limit)),
+        (Some(taken), None) => about += &format!(" {}", bytes(taken)),
+        _ => {}
+    }
+    about
 }
 
 fn quantiles(times: &Quantiles) -> String {
@@ -173,25 +220,29 @@ fn row((service, balance): (&str, &str), endpoint: &Endpoint) -> [String; 9] {
     ]
 }
 
-/// A time in its two largest units.
-fn lasting(seconds: f64) -> String {
-    let seconds = seconds as u64;
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
-        (0, _, _) => format!("{hours}h {}m", minutes % 60),
-        _ => format!("{days}d {}h", hours % 24),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn times_are_short() {
-        let shown = [0.4, 59.9, 61.0, 7_260.0, 90_000.0].map(lasting);
-        assert_eq!(shown, ["0s", "59s", "1m 1s", "2h 1m", "1d 1h"]);
+    fn the_cache_in_one_line() {
+        let tier = |tier: &str, state: &str, why: Option<&str>, told: Option<u64>| Tier {
+            tier: tier.to_owned(),
+            state: state.to_owned(),
+            why: why.map(str::to_owned),
+            bytes: told.map(|objects| objects << 20),
+            limit: told.map(|_| 256 << 20),
+            objects: told.map(|objects| objects as usize),
+        };
+        let tiers = vec![
+            tier("memory", "up", None, Some(2)),
+            tier("disk", "starting", None, None),
+            tier("shared", "down", Some("no answer"), None),
+        ];
+        let cache = Cache { hit_ratio: Some(0.75), tiers };
+        assert_eq!(
+            about_cache(&cache, Paint::PLAIN),
+            "cache: memory 2 objects in 2 MiB of 256 MiB · disk starting · shared down: no answer · hit ratio 75 %\n"
+        );
     }
 }

@@ -47,6 +47,10 @@ pub struct Paint {
 }
 
 impl Paint {
+    /// No colours.
+    #[cfg(test)]
+    pub const PLAIN: Self = Self { on: false };
+
     /// For standard output.
     pub fn stdout() -> Self {
         Self::wanted(&std::io::stdout())
@@ -193,6 +197,31 @@ pub fn ms(ms: f64) -> String {
     }
 }
 
+/// A time in its two largest units.
+pub fn lasting(seconds: f64) -> String {
+    let seconds = seconds as u64;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
+/// A share of 1 in percent.
+pub fn percent(share: f64) -> String {
+    format!("{} %", (share * 1e4).round() / 1e2)
+}
+
+/// Bytes in the largest unit that leaves a number of 1 or more, with one digit after the point.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let unit = (bytes.max(1).ilog2() as usize / 10).min(UNITS.len() - 1);
+    let number = bytes as f64 / f64::powi(1024.0, unit as i32);
+    format!("{} {}", (number * 10.0).round() / 10.0, UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +233,15 @@ mod tests {
         assert_eq!([0.123, 1.26, 12.6].map(ms), ["0.12 ms", "1.3 ms", "13 ms"]);
         assert_eq!(counted(1, "route"), "1 route");
         assert_eq!(counted(2, "route"), "2 routes");
+        assert_eq!([0.2, 1.0 / 3.0, 1.0].map(percent), ["20 %", "33.33 %", "100 %"]);
+    }
+
+    #[test]
+    fn times_and_sizes_are_short() {
+        let shown = [0.4, 59.9, 61.0, 7_260.0, 90_000.0].map(lasting);
+        assert_eq!(shown, ["0s", "59s", "1m 1s", "2h 1m", "1d 1h"]);
+        let shown = [0, 1023, 1024, 1_300_000, 256 << 20, u64::MAX].map(bytes);
+        assert_eq!(shown, ["0 B", "1023 B", "1 KiB", "1.2 MiB", "256 MiB", "16777216 TiB"]);
     }
 
     #[test]

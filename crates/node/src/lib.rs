@@ -1,5 +1,6 @@
 //! One whole node: assembled from a plan, started, reloaded, drained.
 
+mod cached;
 mod data;
 mod doors;
 mod inherit;

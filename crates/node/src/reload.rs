@@ -7,12 +7,16 @@
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
-use admin::{Operations, ReloadError, Reloaded, Reloads};
+use admin::cache::{CacheView, Cached, NodePurged, PurgeOrder};
+use admin::{Later, Operations, ReloadError, Reloaded, Reloads};
 use config::Plan;
+use config::plan::CacheRules;
 use edge::log::AccessLog;
 use edge::{Live, Phase, Shared};
 use upstream::Registry;
+use wire::RequestHead;
 
+use crate::cached;
 use crate::doors::Bound;
 use crate::settle::{awaited, settle};
 use crate::start::{Inner, open_log};
@@ -62,6 +66,19 @@ impl Operations for Inner {
     fn reloads(&self) -> Reloads {
         self.changing().reloads.clone()
     }
+
+    fn cache(&self) -> CacheView {
+        cached::view(self)
+    }
+
+    fn cached(&self, rules: &CacheRules, request: &RequestHead) -> Cached {
+        cached::cached(self, rules, request)
+    }
+
+    fn purge(&self, order: PurgeOrder) -> Later<Result<Vec<NodePurged>, String>> {
+        let (live, kept) = (self.live.load_full(), self.shared.kept.clone());
+        Box::pin(async move { Ok(cached::purge(live, kept, order).await) })
+    }
 }
 
 impl Inner {
@@ -97,6 +114,11 @@ impl Inner {
             plan.node.threads = before.node.threads;
             plan.admin = before.admin.clone();
         }
+        let tiers = |plan: &Plan| (plan.cache.disk.clone(), plan.cache.shared.clone());
+        if tiers(&plan) != tiers(before) {
+            say("the cache's disk and shared tiers change only with a restart; they stay as they are");
+            (plan.cache.disk, plan.cache.shared) = tiers(before);
+        }
         plan
     }
 
@@ -113,6 +135,7 @@ impl Inner {
     fn follow(&self, plan: &Arc<Plan>, bound: Bound, log: Option<Option<AccessLog>>) -> Result<(), String> {
         let lost = awaited(&self.registry);
         self.registry.apply(plan);
+        self.shared.kept.cache.follow(&plan.cache);
         settle(&self.registry, &lost);
         let live = Arc::new(Live::new(plan, &self.registry, &self.shared.stats));
         // Whoever closes the doors holds this too: none is opened after that.

@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use admin::{Operations, Reloads};
 use arc_swap::ArcSwap;
+use cache::Cache;
 use config::Plan;
 use edge::log::AccessLog;
-use edge::{Live, Shared, Stats, Thread, listen};
+use edge::{Kept, Live, Shared, Stats, Thread, listen};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use upstream::Registry;
@@ -43,6 +44,9 @@ pub enum StartError {
     /// `admin.listen`.
     #[error("the admin API: {0}")]
     Admin(BindError),
+    /// `[cache]`.
+    #[error("the cache: {0}")]
+    Cache(io::Error),
     /// `telemetry.access_log`.
     #[error("can't write the access log {path}: {why}")]
     AccessLog {
@@ -120,7 +124,8 @@ impl Node {
         registry.apply(&plan);
         let stats = Stats::new(plan.node.threads);
         let live = Arc::new(Live::new(&plan, &registry, &stats));
-        let shared = Shared::new(stats);
+        let kept = open_cache(&plan, background.handle())?;
+        let shared = Shared::new(stats, kept);
         let threads = (0..plan.node.threads)
             .map(|index| DataThread::start(index, Thread::new(&shared, index, live.clone(), log.as_ref())))
             .collect::<io::Result<Vec<_>>>()?;
@@ -194,6 +199,13 @@ pub(crate) fn open_log(plan: &Plan) -> Result<Option<AccessLog>, StartError> {
         })
     };
     plan.telemetry.access_log.as_ref().map(open).transpose()
+}
+
+/// The tiers. What they tell as the node runs is printed.
+fn open_cache(plan: &Plan, background: &tokio::runtime::Handle) -> Result<Kept, StartError> {
+    let tell: cache::Tell = Arc::new(|line: String| tell::say(&line));
+    let folder = plan.node.data.join("cache");
+    Cache::open(&plan.cache, &folder, background, &tell).map(Kept::new).map_err(StartError::Cache)
 }
 
 fn serve_admin(

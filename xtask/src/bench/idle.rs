@@ -40,8 +40,8 @@ struct Row {
 
 /// Measures each peer and writes the section. The bare relay is left out: it keeps its buffer.
 pub fn measure(ground: &Ground) -> Outcome<String> {
-    let peers = ground.options.peers.iter().filter(|peer| **peer != Peer::Relay);
-    let rows: Vec<Row> = peers.map(|peer| row(ground, *peer)).collect::<Outcome<_>>()?;
+    let peers = ground.among(&[Peer::Nearside, Peer::Nginx, Peer::Haproxy]);
+    let rows: Vec<Row> = peers.into_iter().map(|peer| row(ground, peer)).collect::<Outcome<_>>()?;
     Ok(section(&rows))
 }
 
@@ -69,7 +69,7 @@ fn row(ground: &Ground, peer: Peer) -> Outcome<Row> {
 }
 
 /// Memory once it no longer moves, or after a while.
-fn steady_memory(running: &Running) -> Memory {
+pub fn steady_memory(running: &Running) -> Memory {
     let mut last = running.memory();
     for _ in 0..PAUSES {
         sleep(PAUSE);
@@ -138,7 +138,7 @@ fn section(rows: &[Row]) -> String {
     text
 }
 
-fn mebibytes(bytes: u64) -> f64 {
+pub fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 

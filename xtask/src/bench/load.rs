@@ -1,6 +1,6 @@
 //! The load: `wrk` with 32 connections, and what it and the system say afterwards.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
@@ -120,31 +120,65 @@ fn microseconds(text: &str) -> Option<f64> {
 
 /// Asks once, and sees that the answer is a 200 of the right length.
 pub fn check_answer(port: u16, host: &str, path: &str, length: usize) -> Outcome<()> {
-    let asking = || format!("asking port {port} for {path}");
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).while_doing(asking())?;
-    stream.set_read_timeout(Some(ANSWER_TIME)).while_doing(asking())?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-    stream.write_all(request.as_bytes()).while_doing(asking())?;
-    let mut answer = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
-    while whole_length(&answer, length).is_none_or(|whole| answer.len() < whole) {
-        let read = stream.read(&mut buffer).while_doing(asking())?;
-        if read == 0 {
-            break;
-        }
-        answer.extend_from_slice(&buffer[..read]);
-    }
-    if answer.starts_with(b"HTTP/1.1 200") && whole_length(&answer, length) == Some(answer.len()) {
+    let (head, body) = answer(port, host, path)?;
+    if body == length {
         return Ok(());
     }
-    let head = String::from_utf8_lossy(&answer[..answer.len().min(500)]).into_owned();
-    Err(Failure::Unmet(format!("{}: not the answer of {length} bytes but:\n{head}", asking())))
+    Err(Failure::Unmet(format!("port {port} answered {path} with {body} bytes, not {length}:\n{head}")))
 }
 
-/// Bytes of a head that is there, and of the body after it.
-fn whole_length(answer: &[u8], body: usize) -> Option<usize> {
-    let head = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    Some(head + 4 + body)
+/// Asks once; gives the head of the answer, which must be a 200, and the length of its body.
+pub fn answer(port: u16, host: &str, path: &str) -> Outcome<(String, usize)> {
+    let (head, body) = exchange(port, host, path).while_doing(format!("asking port {port} for {path}"))?;
+    if head.starts_with("HTTP/1.1 200") {
+        return Ok((head, body.len()));
+    }
+    Err(Failure::Unmet(format!("port {port} answered {path} with:\n{head}")))
+}
+
+/// A request on a connection of its own, and the answer's head and body.
+pub fn exchange(port: u16, host: &str, path: &str) -> io::Result<(String, Vec<u8>)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(ANSWER_TIME))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = stream.read(&mut buffer)?;
+        answer.extend_from_slice(&buffer[..read]);
+        let head = answer.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
+        let whole = head.map(|head| (head, body_length(&answer[..head])));
+        match whole {
+            Some((head, length)) if read == 0 || answer.len() >= head + length => {
+                let body = answer.split_off(head);
+                return Ok((String::from_utf8_lossy(&answer).into_owned(), body));
+            }
+            None if read == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => {}
+        }
+    }
+}
+
+/// What a head says of its body's length; without a word, nothing.
+fn body_length(head: &[u8]) -> usize {
+    let head = String::from_utf8_lossy(head);
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    length.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Lets the origin's core fetch objects through a port, each once: `count` from number `first` on, of
+/// `least` to `most` bytes.
+pub fn fetch(ground: &Ground, port: u16, count: u64, least: u64, most: u64) -> Outcome<()> {
+    let numbers = [u64::from(port), 0, count, least, most].map(|number| number.to_string());
+    let status = Command::new("taskset")
+        .args(["-c", LOAD_CORE])
+        .arg(ground.programs.join("xtask"))
+        .arg("fetch")
+        .args(&numbers)
+        .status()
+        .while_doing("starting a client")?;
+    if status.success() { Ok(()) } else { Err(Failure::Unmet(format!("the client ended with {status}"))) }
 }
 
 #[cfg(test)]
@@ -175,6 +209,12 @@ Transfer/sec:     24.00MB
             Sample { cpu: 10.0, rate: 20000.5, p50: 629.0, p99: 1200.0, failed: 7.0, disturbed: 0.5 };
         assert_eq!(sample, expected);
         assert_eq!(parse("unable to connect", Duration::ZERO, 0.0), None);
+    }
+
+    #[test]
+    fn lengths_of_bodies_are_read_in_any_case() {
+        assert_eq!(body_length(b"HTTP/1.1 200 OK\r\ncontent-LENGTH: 12\r\n\r\n"), 12);
+        assert_eq!(body_length(b"HTTP/1.1 200 OK\r\n\r\n"), 0);
     }
 
     #[test]

@@ -5,14 +5,18 @@
 //! one core, the proxy another; the proxies take turns, in a new order each round, and the median
 //! counts. Nothing is asserted: a number on a busy machine is not a reason to fail.
 
+mod cache;
 mod idle;
 mod load;
+mod memory;
 mod peer;
 mod process;
 mod proxy;
 mod report;
+mod restart;
 mod routes;
 mod svg;
+mod turns;
 
 use std::fs;
 use std::net::TcpListener;
@@ -37,6 +41,26 @@ enum Part {
     Proxy,
     Routes,
     Idle,
+    Cache,
+    Memory,
+    Restart,
+}
+
+impl Part {
+    /// In the order of the page.
+    const ALL: &[Self] = &[Self::Proxy, Self::Routes, Self::Idle, Self::Cache, Self::Memory, Self::Restart];
+
+    /// The word of the command line.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Routes => "routes",
+            Self::Idle => "idle",
+            Self::Cache => "cache",
+            Self::Memory => "memory",
+            Self::Restart => "restart",
+        }
+    }
 }
 
 /// What the command line asks for.
@@ -80,44 +104,46 @@ pub fn run(arguments: &[&str]) -> Outcome<()> {
 fn measure(ground: &Ground) -> Outcome<()> {
     let mut report = report::Report::default();
     for part in &ground.options.parts {
-        match part {
+        let section = |title, measure: fn(&Ground) -> Outcome<String>| {
+            step(&format!("bench {}", part.name()), || measure(ground)).map(|body| (title, body))
+        };
+        let (title, body) = match part {
             Part::Proxy => {
                 let rows = step("bench proxy", || proxy::measure(ground))?;
-                report.section("Proxied answers", &proxy::section(&rows));
                 report.picture = Some(svg::bars(&rows));
+                ("Proxied answers", proxy::section(&rows))
             }
-            Part::Routes => {
-                report.section("Many routes", &step("bench routes", || routes::measure(ground))?);
-            }
-            Part::Idle => {
-                report.section("Idle connections", &step("bench idle", || idle::measure(ground))?);
-            }
-        }
+            Part::Routes => section("Many routes", routes::measure)?,
+            Part::Idle => section("Idle connections", idle::measure)?,
+            Part::Cache => section("Cache hits", cache::measure)?,
+            Part::Memory => section("What an object weighs", memory::measure)?,
+            Part::Restart => section("Restart with a full disk", restart::measure)?,
+        };
+        report.section(title, &body);
     }
     println!("\n{}", report.text());
     if ground.options.write { report.write(&ground.options) } else { Ok(()) }
 }
 
 fn parse(arguments: &[&str]) -> Outcome<Options> {
-    let all = vec![Part::Proxy, Part::Routes, Part::Idle];
     let mut options = Options { parts: Vec::new(), rounds: 3, seconds: 5, peers: Vec::new(), write: true };
     let mut rest = arguments.iter().copied();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or_else(|| wrong(argument));
         match argument {
-            "proxy" => options.parts.push(Part::Proxy),
-            "routes" => options.parts.push(Part::Routes),
-            "idle" => options.parts.push(Part::Idle),
-            "all" => options.parts.clone_from(&all),
+            "all" => options.parts = Part::ALL.to_vec(),
             "--rounds" => options.rounds = number::<usize>(value()?)?.clamp(1, 99),
             "--seconds" => options.seconds = number::<u32>(value()?)?.clamp(1, 600),
             "--peer" => options.peers.push(Peer::named(value()?).ok_or_else(|| wrong(argument))?),
             "--print" => options.write = false,
-            _ => return Err(wrong(argument)),
+            name => {
+                let part = Part::ALL.iter().find(|part| part.name() == name);
+                options.parts.push(*part.ok_or_else(|| wrong(argument))?);
+            }
         }
     }
     if options.parts.is_empty() {
-        options.parts = all;
+        options.parts = Part::ALL.to_vec();
     }
     if options.peers.is_empty() {
         options.peers = Peer::ALL.to_vec();
@@ -161,10 +187,19 @@ fn free_port() -> Outcome<u16> {
 }
 
 impl Ground {
+    /// Those of `peers` that the command line wants.
+    fn among(&self, peers: &[Peer]) -> Vec<Peer> {
+        peers.iter().copied().filter(|peer| self.options.peers.contains(peer)).collect()
+    }
+
+    /// Ports for a peer that asks the origin.
+    fn ports(&self) -> Outcome<peer::Ports> {
+        Ok(peer::Ports { port: free_port()?, admin: free_port()?, origin: self.origin.port() })
+    }
+
     /// Starts a peer with its plain configuration: everything goes to the origin.
     fn start(&self, peer: Peer) -> Outcome<Running> {
-        let (port, admin) = (free_port()?, free_port()?);
-        let ports = peer::Ports { port, admin, origin: self.origin.port() };
+        let ports = self.ports()?;
         self.start_with(peer, ports, &peer.config(ports))
     }
 
@@ -206,7 +241,7 @@ mod tests {
         };
         assert_eq!(options, expected);
         let plain = parse(&[]).unwrap();
-        assert!(plain.write && plain.parts.len() == 3 && plain.peers.len() == Peer::ALL.len());
+        assert!(plain.write && plain.parts == Part::ALL && plain.peers.len() == Peer::ALL.len());
         for bad in [&["prox"][..], &["--rounds"], &["--rounds", "x"], &["--peer", "nobody"]] {
             assert_eq!(parse(bad).unwrap_err().exit_status(), 2);
         }

@@ -26,6 +26,8 @@ pub enum Peer {
     Nginx,
     /// With one thread.
     Haproxy,
+    /// With one pool of threads; a cache only.
+    Varnish,
     /// `xtask relay`.
     Relay,
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Peer {
             Self::Nearside => "nearside",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Varnish => "varnish",
             Self::Relay => "relay",
         })
     }
@@ -54,7 +57,11 @@ impl fmt::Display for Peer {
 
 impl Peer {
     /// In the order of tables.
-    pub const ALL: &[Self] = &[Self::Nearside, Self::Nginx, Self::Haproxy, Self::Relay];
+    pub const ALL: &[Self] = &[Self::Nearside, Self::Nginx, Self::Haproxy, Self::Varnish, Self::Relay];
+    /// Those that relay.
+    pub const PROXIES: &[Self] = &[Self::Nearside, Self::Nginx, Self::Haproxy, Self::Relay];
+    /// Those that keep what they relayed.
+    pub const CACHES: &[Self] = &[Self::Nearside, Self::Nginx, Self::Haproxy, Self::Varnish];
 
     /// The peer with this name.
     pub fn named(name: &str) -> Option<Self> {
@@ -67,6 +74,7 @@ impl Peer {
             Self::Nearside => "**Nearside**",
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
+            Self::Varnish => "Varnish",
             Self::Relay => "bare relay",
         }
     }
@@ -79,13 +87,9 @@ impl Peer {
             }
             Self::Nginx => NGINX,
             Self::Haproxy => HAPROXY,
-            Self::Relay => "",
+            Self::Varnish | Self::Relay => "",
         };
-        let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
-        plain
-            .replace("{user}", user)
-            .replace("{port}", &ports.port.to_string())
-            .replace("{origin}", &ports.origin.to_string())
+        filled(plain, ports)
     }
 
     /// The command line that runs it in the foreground with the configuration in `file`.
@@ -98,6 +102,12 @@ impl Peer {
                 vec![program, "-p".into(), text(folder), "-c".into(), text(file)]
             }
             Self::Haproxy => vec![text(&tools::found("haproxy")?), "-db".into(), "-f".into(), text(file)],
+            Self::Varnish => {
+                let (state, listen) = (text(&folder.join("varnish")), format!("127.0.0.1:{}", ports.port));
+                let line = [text(&tools::found("varnishd")?), "-n".into(), state, "-a".into(), listen];
+                let plain = VARNISH.split_whitespace().map(str::to_owned);
+                line.into_iter().chain(plain).chain(["-f".into(), text(file)]).collect()
+            }
             Self::Relay => {
                 let [port, origin] = [ports.port, ports.origin].map(|port| port.to_string());
                 vec![text(&programs.join("xtask")), "relay".into(), port, origin]
@@ -105,6 +115,15 @@ impl Peer {
         };
         Ok(line)
     }
+}
+
+/// A configuration with its ports filled in.
+pub fn filled(config: &str, ports: Ports) -> String {
+    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    config
+        .replace("{user}", user)
+        .replace("{port}", &ports.port.to_string())
+        .replace("{origin}", &ports.origin.to_string())
 }
 
 /// nearside's configuration up to its routes.
@@ -132,6 +151,12 @@ endpoints = ["http://127.0.0.1:{origin}"]
 "#
     )
 }
+
+/// One pool with a thread for each of the connections, which are kept; nothing is logged of a request.
+const VARNISH: &str = "-F -j none -T none -s malloc,256m -p thread_pools=1 -p thread_pool_min=64 \
+    -p timeout_idle=600 -p vsl_mask=-SessOpen,-SessClose,-Begin,-End,-Link,-Timestamp,-ReqStart,\
+    -ReqMethod,-ReqURL,-ReqProtocol,-ReqHeader,-ReqUnset,-ReqAcct,-RespProtocol,-RespStatus,\
+    -RespReason,-RespHeader,-RespUnset,-VCL_call,-VCL_return,-Hit,-Length";
 
 const NGINX: &str = r#"daemon off;
 {user}
@@ -208,8 +233,8 @@ backend origin
 "#;
 
 /// Starts each peer, and sees that it really relays, before any time is spent on measuring.
-pub fn check_all(ground: &Ground, paths: &[(&str, usize)]) -> Outcome<()> {
-    for peer in &ground.options.peers {
+pub fn check_all(ground: &Ground, peers: &[Peer], paths: &[(&str, usize)]) -> Outcome<()> {
+    for peer in peers {
         let running = ground.start(*peer)?;
         for (path, length) in paths {
             check_answer(running.port(), "localhost", path, *length)?;

@@ -78,6 +78,20 @@ impl Running {
         })
     }
 
+    /// The most memory that it has had in pages so far, without its children, in bytes.
+    pub fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        kibibytes(&status.unwrap_or_default(), "VmHWM:")
+    }
+
+    /// Ends it with this signal, and waits until it has ended by itself.
+    pub fn end(mut self, signal: Signal) -> Outcome<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let sent = pid.map_or(Ok(()), |pid| kill_process(pid, signal)).map_err(std::io::Error::from);
+        sent.while_doing("ending a process")?;
+        self.child.wait().while_doing("waiting for a process to end").map(drop)
+    }
+
     /// The process and all its descendants.
     fn family(&self) -> Vec<u32> {
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();

@@ -1,7 +1,9 @@
 //! Proxied answers of three lengths, every peer beside every other.
 
-use super::load::{Sample, load};
+use super::load::load;
 use super::peer::{self, Peer};
+use super::process::Running;
+use super::turns::{Row, cheapest, in_turns};
 use super::{Ground, report};
 use crate::failure::Outcome;
 
@@ -9,62 +11,29 @@ use crate::failure::Outcome;
 pub const SIZES: &[(&str, usize, &str)] =
     &[("/1k", 1 << 10, "1 KiB"), ("/100k", 100 << 10, "100 KiB"), ("/1m", 1 << 20, "1 MiB")];
 
-/// The medians of one peer, one for each of [`SIZES`].
-pub struct Row {
-    /// Who was measured.
-    pub peer: Peer,
-    /// In the order of [`SIZES`].
-    pub medians: Vec<Sample>,
-}
-
 /// Measures each peer in each round, another one first each time.
 pub fn measure(ground: &Ground) -> Outcome<Vec<Row>> {
-    let peers = &ground.options.peers;
+    let peers = ground.among(Peer::PROXIES);
     let paths: Vec<(&str, usize)> = SIZES.iter().map(|(path, length, _)| (*path, *length)).collect();
-    peer::check_all(ground, &paths)?;
-    let mut samples = vec![vec![Vec::new(); SIZES.len()]; peers.len()];
-    for round in 0..ground.options.rounds {
-        for turn in 0..peers.len() {
-            let at = (round + turn) % peers.len();
-            let running = ground.start(peers[at])?;
-            for (size, (path, _, name)) in SIZES.iter().enumerate() {
-                let sample = load(ground, &running, "localhost", path)?;
-                println!("    round {round}: {} {name}: {:.2} µs", peers[at], sample.cpu);
-                samples[at][size].push(sample);
-            }
-        }
-    }
-    let medians = |sizes: &Vec<Vec<Sample>>| sizes.iter().map(|all| Sample::median_of(all)).collect();
-    let rows = peers.iter().zip(&samples);
-    Ok(rows.map(|(peer, sizes)| Row { peer: *peer, medians: medians(sizes) }).collect())
+    peer::check_all(ground, &peers, &paths)?;
+    let names: Vec<&str> = SIZES.iter().map(|(_, _, name)| *name).collect();
+    let start = |peer| ground.start(peer);
+    let measure = |running: &Running, size: usize| load(ground, running, "localhost", SIZES[size].0);
+    in_turns(ground.options.rounds, &peers, &names, start, measure)
 }
 
 /// The section of the report: a table for each length.
 pub fn section(rows: &[Row]) -> String {
     let mut text = String::from("![CPU time for each request](benchmarks.svg)\n");
     for (size, (_, _, name)) in SIZES.iter().enumerate() {
-        let cost = |wanted: &[Peer]| {
-            let costs = rows.iter().filter(|row| wanted.contains(&row.peer)).map(|row| row.medians[size].cpu);
-            costs.fold(f64::INFINITY, f64::min)
-        };
-        let (cheaper, relay) = (cost(&[Peer::Nginx, Peer::Haproxy]), cost(&[Peer::Relay]));
+        let cheaper = cheapest(rows, size, &[Peer::Nginx, Peer::Haproxy]);
+        let relay = cheapest(rows, size, &[Peer::Relay]);
         text += &format!(
             "\n| {name} | CPU µs a request | to the cheaper of nginx and HAProxy | to the bare relay \
              | requests/s | p50 | p99 |\n|---|--:|--:|--:|--:|--:|--:|\n"
         );
         for row in rows {
-            let sample = &row.medians[size];
-            text += &format!(
-                "| {}{} | {:.2} | {} | {} | {:.0} | {} | {} |\n",
-                row.peer.title(),
-                report::marks(sample),
-                sample.cpu,
-                report::ratio(sample.cpu, cheaper),
-                report::ratio(sample.cpu, relay),
-                sample.rate,
-                report::time(sample.p50),
-                report::time(sample.p99),
-            );
+            text += &report::line(row.peer.title(), &row.medians[size], &[cheaper, relay]);
         }
     }
     text
@@ -73,6 +42,7 @@ pub fn section(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::load::Sample;
 
     #[test]
     fn ratios_are_to_the_cheaper_peer_and_to_the_relay() {

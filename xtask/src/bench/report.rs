@@ -91,16 +91,13 @@ fn merge(old: &str, new: &[(&str, String)]) -> String {
 
 /// When, where, with what and by which command a section was measured.
 fn stamp(options: &Options, part: Part) -> String {
-    let part = match part {
-        Part::Proxy => "proxy",
-        Part::Routes => "routes",
-        Part::Idle => "idle",
-    };
+    let part = part.name();
     let Options { rounds, seconds, .. } = options;
     let versions = [
         first_line("rustc", &["--version"]),
         first_line(&program("nginx"), &["-v"]),
         first_line(&program("haproxy"), &["-v"]),
+        first_line(&program("varnishd"), &["-V"]),
         first_line("wrk", &["-v"]),
     ];
     let short = |version: &String| version.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
@@ -124,13 +121,26 @@ fn processor(cpuinfo: &str) -> &str {
     line.and_then(|line| line.split_once(": ")).map_or("an unnamed processor", |(_, name)| name)
 }
 
+/// A line of a table of costs: the name, the cost, how it stands to others, and how fast it went.
+pub fn line(name: &str, sample: &Sample, others: &[f64]) -> String {
+    let ratios: String = others.iter().map(|other| format!("{} | ", ratio(sample.cpu, *other))).collect();
+    format!(
+        "| {name}{} | {:.2} | {ratios}{:.0} | {} | {} |\n",
+        marks(sample),
+        sample.cpu,
+        sample.rate,
+        time(sample.p50),
+        time(sample.p99),
+    )
+}
+
 /// A ratio with two digits; a dash when the other one was not measured.
-pub fn ratio(value: f64, to: f64) -> String {
+fn ratio(value: f64, to: f64) -> String {
     if to.is_finite() && to > 0.0 { format!("{:.2}", value / to) } else { "–".into() }
 }
 
 /// A time in microseconds, in a unit that fits.
-pub fn time(microseconds: f64) -> String {
+fn time(microseconds: f64) -> String {
     if microseconds < 1000.0 {
         format!("{microseconds:.0} µs")
     } else {
@@ -139,7 +149,7 @@ pub fn time(microseconds: f64) -> String {
 }
 
 /// Marks beside a name: what failed, and whether others were at work on the cores.
-pub fn marks(sample: &Sample) -> String {
+fn marks(sample: &Sample) -> String {
     let mut text = String::new();
     if sample.failed > 0.0 {
         text += &format!(" (**{:.0} failed**)", sample.failed);

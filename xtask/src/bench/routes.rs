@@ -1,8 +1,8 @@
 //! What 10,000 routes and 1,000 services cost beside one of each: a request should not notice.
 
 use super::load::{Sample, check_answer, load};
-use super::peer::{Peer, Ports, nearside};
-use super::{Ground, free_port, report};
+use super::peer::{Peer, nearside};
+use super::{Ground, report};
 use crate::failure::Outcome;
 
 const HOSTS: usize = 100;
@@ -29,7 +29,7 @@ pub fn measure(ground: &Ground) -> Outcome<String> {
 }
 
 fn sample(ground: &Ground, routes: fn(u16) -> String) -> Outcome<Sample> {
-    let ports = Ports { port: free_port()?, admin: free_port()?, origin: ground.origin.port() };
+    let ports = ground.ports()?;
     let config = nearside(ports) + &routes(ground.origin.port());
     let running = ground.start_with(Peer::Nearside, ports, &config)?;
     let (host, path) = (host(MIDDLE), format!("/p{MIDDLE}/1k"));
@@ -70,15 +70,7 @@ fn section(one: Sample, many: Sample) -> String {
     );
     let many_name = format!("{} to {SERVICES} services", HOSTS * PATHS);
     for (name, sample) in [("1", one), (many_name.as_str(), many)] {
-        text += &format!(
-            "| {name}{} | {:.2} | {} | {:.0} | {} | {} |\n",
-            report::marks(&sample),
-            sample.cpu,
-            report::ratio(sample.cpu, one.cpu),
-            sample.rate,
-            report::time(sample.p50),
-            report::time(sample.p99),
-        );
+        text += &report::line(name, &sample, &[one.cpu]);
     }
     text
 }

@@ -3,7 +3,8 @@
 //! Written by hand, so that it stays a few lines that any browser shows, on light and dark pages.
 
 use super::peer::Peer;
-use super::proxy::{Row, SIZES};
+use super::proxy::SIZES;
+use super::turns::Row;
 
 const WIDTH: f64 = 720.0;
 const MARGIN: f64 = 24.0;
@@ -42,7 +43,7 @@ fn bar(peer: Peer, cpu: f64, share: f64, top: f64) -> String {
     let (colour, weight) = match peer {
         Peer::Nearside => ("#2563eb", 600),
         Peer::Relay => ("#cbd5e1", 400),
-        Peer::Nginx | Peer::Haproxy => ("#94a3b8", 400),
+        Peer::Nginx | Peer::Haproxy | Peer::Varnish => ("#94a3b8", 400),
     };
     let left = MARGIN + NAMES;
     let length = share * (WIDTH - left - NUMBERS - MARGIN);

@@ -4,6 +4,7 @@
 //! They are commands of this program and not of others, so that every bench measures against the
 //! very same work.
 
+mod fetch;
 mod hold;
 mod origin;
 mod relay;
@@ -15,6 +16,7 @@ use tokio::runtime::Builder;
 
 use crate::failure::{Outcome, While};
 
+pub use fetch::{fetch, path};
 pub use hold::hold;
 pub use origin::origin;
 pub use relay::relay;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
 mod answers;
+mod cache;
 mod changes;
 mod explain;
 mod exposition;

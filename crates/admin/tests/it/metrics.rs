@@ -23,6 +23,10 @@ async fn all_names_are_there_from_the_start() {
         kinds,
         [
             ("nearside_build_info", "gauge"),
+            ("nearside_cache_bytes", "gauge"),
+            ("nearside_cache_evictions_total", "counter"),
+            ("nearside_cache_objects", "gauge"),
+            ("nearside_cache_requests_total", "counter"),
             ("nearside_config_reloads_total", "counter"),
             ("nearside_connections", "gauge"),
             ("nearside_endpoint_failures_total", "counter"),
@@ -99,4 +103,19 @@ async fn labels_are_escaped() {
     let page = page(&served).await;
     let labels = [("route", name), ("service", "(none)"), ("status", "200")];
     assert_eq!(page["nearside_requests_total"].value(&labels), 1.0);
+}
+
+#[tokio::test]
+async fn the_cache_is_told_by_result_and_tier() {
+    let page = page(&Served::start().await).await;
+    let value = |name: &str, label| page[name].value(&[label]);
+    assert_eq!(value("nearside_cache_requests_total", ("result", "hit")), 3.0);
+    assert_eq!(value("nearside_cache_requests_total", ("result", "pass")), 5.0);
+    let memory = ("tier", "memory");
+    assert_eq!(value("nearside_cache_bytes", memory), 1000.0);
+    assert_eq!(value("nearside_cache_objects", memory), 7.0);
+    assert_eq!(value("nearside_cache_evictions_total", memory), 2.0);
+    // A tier that doesn't tell has no sample, rather than a false one.
+    assert_eq!(page["nearside_cache_bytes"].samples.len(), 1);
+    assert_eq!(page["nearside_cache_objects"].samples.len(), 1);
 }

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use admin::{Operations, ReloadError, Reloaded, Reloads};
+use admin::cache::{CacheView, Cached, NodePurged, PurgeOrder, StoredView, TierState, TierView, Usable};
+use admin::{Later, Operations, ReloadError, Reloaded, Reloads};
 use config::Report;
+use config::plan::CacheRules;
 use edge::stats::Sample;
 use edge::{Live, Shared, Stats};
 use serde_json::Value;
@@ -17,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use upstream::Registry;
+use wire::RequestHead;
 
 /// A file with one of each: services that hash, stick and limit, routes that do each thing.
 pub const FILE: &str = r#"
@@ -76,6 +79,11 @@ pub struct Fake {
     shared: Arc<Shared>,
     pub next_reload: Mutex<Option<Reload>>,
     pub drained: AtomicBool,
+    /// What the cache is said to hold for any request.
+    pub cached: Mutex<Cached>,
+    /// What was ordered last.
+    pub purged: Mutex<Option<PurgeOrder>>,
+    pub next_purge: Mutex<Result<Vec<NodePurged>, String>>,
 }
 
 impl Operations for Fake {
@@ -110,6 +118,55 @@ impl Operations for Fake {
             last: Some(SystemTime::now() - Duration::from_secs(5)),
             last_error: Some("line 7".to_owned()),
         }
+    }
+
+    fn cache(&self) -> CacheView {
+        let memory = TierView {
+            tier: "memory",
+            state: TierState::Up,
+            bytes: Some(1000),
+            limit: Some(4 << 20),
+            objects: Some(7),
+            evictions: 2,
+        };
+        let why = "no answer within 25 ms".to_owned();
+        let shared = TierView {
+            tier: "shared",
+            state: TierState::Down { why },
+            bytes: None,
+            limit: None,
+            objects: None,
+            evictions: 0,
+        };
+        CacheView { tiers: vec![memory, shared], requests: vec![("hit", 3), ("miss", 1), ("pass", 5)] }
+    }
+
+    fn cached(&self, rules: &CacheRules, request: &RequestHead) -> Cached {
+        assert!(rules.default_ttl.is_some() && request.path().starts_with(b"/"));
+        self.cached.lock().unwrap().clone()
+    }
+
+    fn purge(&self, order: PurgeOrder) -> Later<Result<Vec<NodePurged>, String>> {
+        *self.purged.lock().unwrap() = Some(order);
+        let answer = self.next_purge.lock().unwrap().clone();
+        Box::pin(async { answer })
+    }
+}
+
+/// An answer in memory that is fresh for a while and for any request.
+pub fn stored() -> StoredView {
+    StoredView {
+        tier: "memory",
+        variant: String::new(),
+        fits: true,
+        usable: Usable::Fresh,
+        why: String::new(),
+        status: 200,
+        age: 12,
+        ttl: 48,
+        bytes: 1234,
+        etag: Some("\"v1\"".to_owned()),
+        tags: vec!["a".to_owned(), "b".to_owned()],
     }
 }
 
@@ -151,6 +208,9 @@ impl Served {
             shared,
             next_reload: Mutex::default(),
             drained: AtomicBool::default(),
+            cached: Mutex::default(),
+            purged: Mutex::default(),
+            next_purge: Mutex::new(Ok(Vec::new())),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -2,10 +2,12 @@
 
 mod control;
 mod disk;
+mod flight;
 mod freshness;
 mod ledger;
 mod memory;
 mod range;
 mod reuse;
+mod shared;
 mod storing;
 mod vary;

@@ -4,6 +4,7 @@
 //! A function here gives `None` only after a mistake was noted, so a plan exists only for a file
 //! without mistakes.
 
+mod cache;
 mod reach;
 mod route;
 mod service;
@@ -43,22 +44,24 @@ pub(crate) fn plan(file: File, base: &Path, source: &Source<'_>, reader: &mut Re
             services.insert(name.value.0, Arc::new(service));
         }
     }
-    let routes = file.route.map(|routes| route::routes(routes.value.0, &names, source, reader));
+    let node = file.node.and_then(|node| self::node(node.value, &base));
+    let cache_at = file.cache.as_ref().map(|cache| cache.at)?;
+    let cache = node.as_ref().zip(file.cache);
+    let cache = cache.and_then(|(node, cache)| cache::tiers(cache, &node.data, reader));
+    let known = route::Known { services: &names, holds: cache.as_ref().map(cache::holds) };
+    let routes = file.route.map(|routes| route::routes(routes.value.0, &known, source, reader));
+    if let Some(routes) = routes.as_ref().filter(|_| reader.notes.mistakes() == 0) {
+        cache::warn_of_unused(cache_at, routes, reader);
+    }
     let telemetry = file.telemetry.map(|telemetry| telemetry_of(telemetry.value, &base));
     Some(Plan {
-        node: node(file.node?.value, &base)?,
+        node: node?,
         admin: admin?,
         listeners: listeners?,
         limits: limits(&file.limits?.value)?,
         services,
         routes: routes?,
-        cache: plan::Cache {
-            memory: 256 << 20,
-            disk: None,
-            shared: None,
-            largest: 1 << 30,
-            purge_from: Vec::new(),
-        },
+        cache: cache?,
         telemetry: telemetry??,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{once, reach};
+use super::{cache, once, reach};
 use crate::file::{self, Headers};
 use crate::kind::{At, Map, Reader};
 use crate::near::nearest;
@@ -11,7 +11,15 @@ use crate::plan::{self, Action, Forward, HeaderMatch, HeaderRules, HostMatch, Pa
 use crate::report::{LISTED, Source, Span, quote};
 use crate::word::{FieldName, FieldValue, Method, OwnFieldName};
 
-/// The services of the file, by name, and where each is; and those that some route names.
+/// What routes refer to.
+pub(super) struct Known<'a> {
+    /// The services of the file, by name, and where each is.
+    pub services: &'a HashMap<Arc<str>, Span>,
+    /// The most bytes that an object may have to be cached; none after a mistake.
+    pub holds: Option<u64>,
+}
+
+/// The services, and those that some route names.
 struct Services<'a> {
     known: &'a HashMap<Arc<str>, Span>,
     used: HashSet<Arc<str>>,
@@ -25,18 +33,19 @@ pub(super) struct Placed {
 
 pub(super) fn routes(
     tables: Vec<At<file::Route>>,
-    known: &HashMap<Arc<str>, Span>,
+    known: &Known<'_>,
     source: &Source<'_>,
     reader: &mut Reader<'_>,
 ) -> Vec<Arc<Route>> {
-    let mut services = Services { known, used: HashSet::new() };
+    let mut services = Services { known: known.services, used: HashSet::new() };
     let mut names = HashMap::new();
     let mut placed = Vec::with_capacity(tables.len());
     for table in tables {
         let path_at = table.path.as_ref().map(|path| path.at);
         let at = path_at.or(table.host.as_ref().map(|host| host.at)).unwrap_or(table.at);
         let line = source.line(table.at);
-        if let Some(route) = route(table, line, &mut services, &mut names, reader) {
+        let holds = known.holds;
+        if let Some(route) = route(table, line, holds, &mut services, &mut names, reader) {
             placed.push(Placed { route: Arc::new(route), at });
         }
     }
@@ -51,6 +60,7 @@ pub(super) fn routes(
 fn route(
     table: At<file::Route>,
     line: usize,
+    holds: Option<u64>,
     services: &mut Services<'_>,
     names: &mut HashMap<String, usize>,
     reader: &mut Reader<'_>,
@@ -60,8 +70,13 @@ fn route(
     let path = table.path.take().map_or(PathMatch::Any, |path| path.value);
     let methods = methods(table.methods.take(), table.broken, reader);
     let headers_match = conditions(table.r#match.take(), reader);
+    let for_services = for_services(&table);
     let headers = table.headers.take();
-    let action = action(table, at, headers.as_ref(), services, reader);
+    let cache = match table.cache.take().and_then(|cache| cache.value.0) {
+        Some(rules) => cache::rules(rules, holds, reader).map(Some),
+        None => Some(None),
+    };
+    let action = action(table, at, &for_services, services, reader);
     let (request_headers, response_headers) = match headers {
         Some(headers) => {
             let Headers { request, response, .. } = headers.value;
@@ -76,7 +91,7 @@ fn route(
         methods,
         headers_match: headers_match?,
         action: action?,
-        cache: None,
+        cache: cache?,
         request_headers,
         response_headers,
         line,
@@ -114,10 +129,22 @@ fn conditions(table: Option<At<file::Conditions>>, reader: &mut Reader<'_>) -> O
     fields.into_iter().map(condition).collect()
 }
 
+/// The keys of a route that have an effect only on what a service answers.
+fn for_services(table: &file::Route) -> Vec<(&'static str, Span)> {
+    let request = table.headers.as_ref().and_then(|headers| headers.request.as_ref());
+    let cache = table.cache.as_ref().filter(|cache| cache.0.is_some());
+    let keys = [
+        request.map(|key| ("headers.request", key.at)),
+        table.mirror.as_ref().map(|key| ("mirror", key.at)),
+        cache.map(|key| ("cache", key.at)),
+    ];
+    keys.into_iter().flatten().collect()
+}
+
 fn action(
     table: file::Route,
     at: Span,
-    headers: Option<&At<Headers>>,
+    for_services: &[(&str, Span)],
     services: &mut Services<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<Action> {
@@ -144,12 +171,9 @@ fn action(
     }
     let forwards = matches!(given[..], [("service" | "split", _), ..]);
     if !forwards && !given.is_empty() {
-        let request =
-            headers.and_then(|headers| headers.request.as_ref()).map(|key| ("headers.request", key.at));
-        let mirror = table.mirror.as_ref().map(|key| ("mirror", key.at));
-        for (key, at) in [request, mirror].into_iter().flatten() {
+        for (key, at) in for_services {
             reader
-                .mistake(at, format!("`{key}` has no effect: this route sends nothing to a service"))
+                .mistake(*at, format!("`{key}` has no effect: this route sends nothing to a service"))
                 .help("remove it, or give the route a `service`");
         }
     }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::plan::{
-    Action, Balance, Discover, HashBy, HeaderMatch, HedgeAfter, HostMatch, LogFormat, PathMatch, Plan,
-    RetryOn,
+    Action, Balance, CacheRules, Discover, HashBy, HeaderMatch, HedgeAfter, HostMatch, LogFormat, PathMatch,
+    Plan, RetryOn,
 };
 
 use crate::parse;
@@ -25,7 +25,7 @@ fn every_example_holds_without_a_warning() {
             seen += 1;
         }
     }
-    assert!(seen >= 2);
+    assert!(seen >= 3);
 }
 
 fn everything() -> Plan {
@@ -91,6 +91,7 @@ fn routes_mean_what_they_say() {
             "shop.example.com/api/*",
             "shop.example.com/*",
             "shop.example.com/* #2",
+            "shop.example.com/static/*",
             "*.images.example.com/*",
             "docs.example.com/*",
             "*/old/*",
@@ -114,9 +115,9 @@ fn routes_mean_what_they_say() {
         plan.routes[2].headers_match,
         [HeaderMatch { name: "x-beta".into(), value: Some("1".into()) }]
     );
-    assert_eq!(plan.routes[3].host, HostMatch::Suffix(".images.example.com".into()));
-    assert_eq!(plan.routes[3].methods, ["GET".into(), "HEAD".into()]);
-    assert_eq!(plan.routes[6].path, PathMatch::Exact("/livez".into()));
+    assert_eq!(plan.routes[4].host, HostMatch::Suffix(".images.example.com".into()));
+    assert_eq!(plan.routes[4].methods, ["GET".into(), "HEAD".into()]);
+    assert_eq!(plan.routes[7].path, PathMatch::Exact("/livez".into()));
     let text = std::fs::read_to_string(examples().join("everything.toml")).unwrap();
     for route in &plan.routes {
         assert_eq!(text.lines().nth(route.line - 1), Some("[[route]]"));
@@ -150,17 +151,20 @@ fn variables_are_filled_in_and_the_token_stays_unseen() {
 #[test]
 fn a_proxy_stands_for_a_file() {
     let to = ["http://a:1".to_owned(), "b:2".to_owned()];
-    let text = config::proxy_text(&to, "127.0.0.1:8080", Some("header:X-User"));
+    let text = config::proxy_text(&to, "127.0.0.1:8080", Some("header:X-User"), false);
     let plan = parse(&text).unwrap_or_else(|report| panic!("{report}")).plan;
     let proxy = &plan.services["proxy"];
     assert_eq!(proxy.endpoints.iter().map(|e| &*e.url).collect::<Vec<_>>(), ["http://a:1", "http://b:2"]);
     assert_eq!(proxy.balance, Balance::Hash(HashBy::Header("x-user".into())));
     assert!(proxy.health.is_none() && proxy.outliers.is_some());
 
-    let named = config::proxy_text(&to, "127.0.0.1:8080", Some("maglev"));
-    assert_eq!(parse(&named).unwrap().plan.services["proxy"].balance, Balance::Maglev);
+    let named = config::proxy_text(&to, "127.0.0.1:8080", Some("maglev"), true);
+    let plan_with_cache = parse(&named).unwrap().plan;
+    assert_eq!(plan_with_cache.services["proxy"].balance, Balance::Maglev);
+    assert_eq!(plan_with_cache.routes[0].cache, Some(CacheRules::default()));
+    assert_eq!(plan.routes[0].cache, None);
     let unquotable = ["http://a\"]\n[x]\u{7f}\u{0}".to_owned()];
-    let report = parse(&config::proxy_text(&unquotable, "127.0.0.1:8080", None)).unwrap_err();
+    let report = parse(&config::proxy_text(&unquotable, "127.0.0.1:8080", None, false)).unwrap_err();
     assert!(report.diagnostics[0].message.contains("is not the name of a host"), "{report}");
 }
 

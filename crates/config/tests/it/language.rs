@@ -58,7 +58,7 @@ fn the_schema_says_what_a_key_is() {
 fn every_default_can_be_written() {
     let schema = config::schema();
     let plain = parse(REST).unwrap().plan;
-    for table in ["node", "admin", "limits", "telemetry"] {
+    for table in ["node", "admin", "limits", "cache", "telemetry"] {
         for (key, value) in schema["properties"][table]["properties"].as_object().unwrap() {
             if let Some(default) = value.get("default") {
                 let text = format!("[{table}]\n{key} = {default}\n{REST}");

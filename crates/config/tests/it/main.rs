@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // A test that meets the unexpected fails.
 
 mod any;
+mod cache;
 mod examples;
 mod language;
 mod mistakes_listeners;

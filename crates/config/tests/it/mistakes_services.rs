@@ -136,7 +136,7 @@ service = "shop"
 
     nearside.toml:5:3: error: the URL of an endpoint has no user name or password
       |
-    5 |   "http://me:secret@e",
+    5 |   "http://*********@e",
       |   ^^^^^^^^^^^^^^^^^^^^
     help: give credentials by `headers` of the route
 

@@ -65,14 +65,14 @@ fn keys_of_a_later_version() {
     let text = r#"[[route]]
 path = "/static/*"
 service = "shop"
-cache = {}
+bucket = "docs"
 rate = { limit = "100/s" }
 "#;
     assert_snapshot!(said(&[text, REST].concat()), @r#"
-    nearside.toml:4:1: error: `cache` is not in this build
+    nearside.toml:4:1: error: `bucket` is not in this build
       |
-    4 | cache = {}
-      | ^^^^^
+    4 | bucket = "docs"
+      | ^^^^^^
     help: remove it, or use a later version of nearside
 
     nearside.toml:5:1: error: `rate` is not in this build

@@ -50,6 +50,8 @@ pub struct Record<'a> {
     pub referer: Option<&'a [u8]>,
     /// Endpoints that the request was sent to.
     pub tries: u32,
+    /// What the cache did, as in `Cache-Status`: `hit`, or why not; none if the route has no cache.
+    pub cache: Option<&'a str>,
     /// The answer was not sent whole.
     pub aborted: bool,
     /// What the last endpoint that failed did, if no endpoint answered whole.
@@ -82,6 +84,7 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record<'_>, at: &Clock) {
     text(out, "service", record.service.map(str::as_bytes));
     text(out, "endpoint", record.endpoint.map(str::as_bytes));
     number(out, "tries", u64::from(record.tries));
+    text(out, "cache", record.cache.map(str::as_bytes));
     text(out, "request_id", Some(record.request_id.as_bytes()));
     text(out, "user_agent", record.user_agent);
     text(out, "referer", record.referer);
@@ -235,6 +238,7 @@ pub(super) mod tests {
         user_agent: Some(b"curl/8"),
         referer: None,
         tries: 1,
+        cache: None,
         aborted: false,
         error: None,
     };

@@ -15,6 +15,8 @@ pub struct Snapshot {
     pub log_dropped: u64,
     /// By [`Why::label`](super::Why::label), all of them.
     pub refused: Vec<(&'static str, u64)>,
+    /// By [`CacheResult::label`](super::CacheResult::label), all of them.
+    pub cache: Vec<(&'static str, u64)>,
     /// Routes with at least one request; the first without a name, if a request found no route.
     pub routes: Vec<RouteStats>,
     /// All services that were ever in a plan.

@@ -34,6 +34,7 @@ fn record(target: &str) -> Record<'_> {
         user_agent: None,
         referer: None,
         tries: 0,
+        cache: None,
         aborted: false,
         error: None,
     }

@@ -34,6 +34,8 @@ fn where_no_node_is_it_is_said_how_to_have_one() {
         let by_variable = show(command().arg(name).env("NEARSIDE_ADMIN", &admin));
         assert_eq!(by_option, by_variable);
     }
+    let purge = run(&["purge", "--all", "--admin", &admin]);
+    assert_eq!(purge, run(&["status", "--admin", &admin]));
     let shown = named(&run(&["status", "--admin", &admin]), &[(&nobody.to_string(), "[admin]")]);
     assert_snapshot!(shown, @r#"
     exit 1
@@ -305,4 +307,46 @@ fn explain_asks_a_node_how_its_endpoints_are() {
         assert!(shown.contains(told), "{told}: {shown}");
     }
     assert_eq!(endpoint.hits(), 1);
+}
+
+/// A file whose only route is cached.
+fn cached_file_for(endpoint: &Endpoint) -> String {
+    file_for(endpoint) + "cache = {}\n"
+}
+
+#[test]
+fn a_purge_shows_what_each_node_did() {
+    let endpoint = Endpoint::start(Behaviour::Echo);
+    let node = Nearside::start(&cached_file_for(&endpoint));
+    let purge = ["purge", "http://shop.example.com/a", "--tag", "a", "--soft", &admin(&node)];
+    assert_snapshot!(run(&purge), @r#"
+    exit 0
+    --- stdout
+    NODE  REGION  PURGED  OBJECTS
+    eu-1  local   yes           0
+    "#);
+    let purged = json(&run(&["purge", "--all", "--json", &admin(&node)]));
+    let nodes = serde_json::json!([{ "node": "eu-1", "region": "local", "done": true, "removed": 0 }]);
+    assert_eq!(purged["nodes"], nodes);
+}
+
+#[test]
+fn status_tells_of_the_cache_where_a_route_has_it() {
+    let endpoint = Endpoint::start(Behaviour::Echo);
+    let node = Nearside::proxy(&[&endpoint.url()], &["--cache"]);
+    let shown = run(&["status", &admin(&node)]);
+    assert!(shown.contains("\ncache: memory 0 objects in "), "{shown}");
+    assert!(shown.contains(" of 256 MiB"), "{shown}");
+    let without = Nearside::proxy(&[&endpoint.url()], &[]);
+    assert!(!run(&["status", &admin(&without)]).contains("cache:"));
+}
+
+#[test]
+fn explain_asks_a_node_what_is_stored() {
+    let endpoint = Endpoint::start(Behaviour::Echo);
+    let node = Nearside::start(&cached_file_for(&endpoint));
+    let shown = run(&["explain", "http://Shop.example.com/a", &admin(&node)]);
+    let cache = "\nCACHE http://shop.example.com/a\nmiss: nothing is stored under this key\n";
+    assert!(shown.contains(cache), "{shown}");
+    assert_eq!(endpoint.hits(), 0);
 }

@@ -56,6 +56,7 @@ fn without_a_command_it_lists_them() {
       status       Show the node, its services and their endpoints at a glance
       reload       Have the node read its file again; a file with a mistake changes nothing
       drain        Have the node finish what is under way and end
+      purge        Take answers out of the cache of all nodes, so that none of them serves them again
       completions  Print a script that completes commands and options in a shell
       version      Print the version
 
@@ -69,7 +70,7 @@ fn without_a_command_it_lists_them() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands = "demo run proxy check schema explain status reload drain completions version";
+    let commands = "demo run proxy check schema explain status reload drain purge completions version";
     for command in commands.split(' ') {
         let help = run(&[command, "--help"]);
         assert!(help.starts_with("exit 0\n--- stdout\n"), "{help}");
@@ -339,4 +340,53 @@ fn explain_tells_by_the_file_what_no_service_answers() {
     "#);
     let json = json(&explain(&["http://shop.example.com/", "--json"]));
     assert_eq!(json["outcome"], "forwarded");
+}
+
+#[test]
+fn explain_tells_of_a_cached_route_what_the_file_can_tell() {
+    let cached = SHOP.trim_end().to_owned() + "\ncache = {}\n";
+    let folder = folder(&cached);
+    let shown = run_in(folder.path(), &["explain", "http://shop.example.com/"]);
+    assert!(shown.contains("\nCACHE\nunknown: what is stored, a running node knows\n"), "{shown}");
+    let shown = run_in(folder.path(), &["explain", "-X", "PUT", "http://shop.example.com/"]);
+    assert!(shown.contains("\nCACHE\npass: only GET and HEAD are answered from the cache\n"), "{shown}");
+    let shown = run_in(folder.path(), &["explain", "http://shop.example.com/api/"]);
+    assert!(!shown.contains("CACHE"), "{shown}");
+}
+
+#[test]
+fn a_purge_that_names_nothing_or_not_well_is_wrong_use() {
+    assert_snapshot!(run(&["purge"]), @r#"
+    exit 2
+    --- stderr
+    error: the following required arguments were not provided:
+      <URL|--tag <TAG>|--prefix <URL>|--all>
+
+    Usage: nearside purge <URL|--tag <TAG>|--prefix <URL>|--all>
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(run(&["purge", "/cart"]), @r#"
+    exit 2
+    --- stderr
+    error: invalid value '/cart' for '[URL]...': `/cart` is not a whole URL; write it as http://shop.example.com/cart
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(run(&["purge", "--tag", "a b"]), @r#"
+    exit 2
+    --- stderr
+    error: invalid value 'a b' for '--tag <TAG>': `a b` is not a tag: write each tag by itself, without spaces and commas
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(run(&["purge", "--all", "--prefix", "http://a/"]), @r#"
+    exit 2
+    --- stderr
+    error: the argument '--all' cannot be used with '--prefix <URL>'
+
+    Usage: nearside purge <URL|--tag <TAG>|--prefix <URL>|--all>
+
+    For more information, try '--help'.
+    "#);
 }

@@ -1,0 +1,379 @@
+//! The fetch of a flight: a task of its own that asks the service, feeds all who wait, and fills the tiers.
+//!
+//! Whatever happens to it, its flight lands and its body ends: [`Landing`] sees to that when it is dropped.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use cache::control;
+use cache::flight::{End, Flight};
+use cache::freshness::Times;
+use cache::key::Key;
+use cache::object::New;
+use cache::storing;
+use cache::{Body, Object, conditional, reuse, tags, update};
+use config::plan::{CacheRules, Route};
+use upstream::client::{self, BodyError};
+use upstream::{Outcome, Permit, clock};
+use wire::{Fields, Known, Length, RequestHead, ResponseHead};
+
+use super::{Confirmed, Kept, Landed, Visit, fill, wall_ms};
+use crate::forward;
+use crate::headers;
+use crate::live::{LiveRoute, Party};
+use crate::request::{Request, Trail};
+use crate::respond::Refusal;
+use crate::shared::Thread;
+use crate::tries::{self, Answered, Asking, Interim, Sender, Terms};
+
+/// Fields that a stored answer has at most, after all that later ones added.
+const STORED_FIELDS: usize = 1024;
+
+/// What a fetch is for.
+pub(super) enum Errand {
+    /// Nothing is stored that would do.
+    Fill,
+    /// A stored object may still hold.
+    Validate(Object),
+    /// The rest of an object whose beginning is stored.
+    Complete(Object, u64),
+}
+
+impl Errand {
+    /// For a request that needs more than the parts that are stored.
+    pub(super) fn of_partial(object: Object, request: &Request<'_>) -> Errand {
+        let begins = match object.body() {
+            Body::Parts { parts, .. } => match parts.as_ref() {
+                [(0, piece)] => Some(piece.len() as u64),
+                _ => None,
+            },
+            _ => None,
+        };
+        let strong = object.field("etag").is_some_and(|etag| etag.starts_with(b"\""));
+        match begins {
+            Some(at) if strong && request.head.fields.get(Known::Range).is_none() => {
+                Errand::Complete(object, at)
+            }
+            _ => Errand::Fill,
+        }
+    }
+
+    /// Does the client's own `Range` go to the service?
+    pub(super) fn wants_range(&self) -> bool {
+        matches!(self, Errand::Fill)
+    }
+
+    fn object(&self) -> Option<&Object> {
+        match self {
+            Errand::Fill => None,
+            Errand::Validate(object) | Errand::Complete(object, _) => Some(object),
+        }
+    }
+}
+
+/// All that a fetch needs, so that it can go on without the request that began it.
+pub(super) struct Job {
+    pub(super) thread: Arc<Thread>,
+    pub(super) route: Arc<Route>,
+    party: Party,
+    /// As it is sent: the client's conditions are left out.
+    pub(super) head: RequestHead,
+    out: Vec<u8>,
+    ask: Asking,
+    pub(super) key: Key,
+    control: control::RequestControl,
+    pub(super) errand: Errand,
+    pub(super) flight: Arc<Flight<Landed>>,
+    /// Others may board.
+    pub(super) open: bool,
+}
+
+impl Job {
+    /// Makes ready what `request` needs.
+    ///
+    /// # Errors
+    /// The route has no service.
+    pub(super) fn new(
+        route: &LiveRoute,
+        visit: &Visit<'_>,
+        request: &Request<'_>,
+        errand: Errand,
+        flight: Arc<Flight<Landed>>,
+        open: bool,
+    ) -> Result<Job, Refusal> {
+        let party = crate::request::party(route)?.clone();
+        let mut head = request.head.clone();
+        conditional::strip(&mut head.fields);
+        if !errand.wants_range() || !one_range(&head.fields) {
+            head.fields.remove(Known::Range);
+            head.fields.remove(Known::IfRange);
+        }
+        match &errand {
+            Errand::Fill => {}
+            Errand::Validate(object) => {
+                conditional::validators(&mut head.fields, object);
+            }
+            Errand::Complete(object, at) => {
+                head.fields.push(b"range", format!("bytes={at}-").as_bytes());
+                head.fields.push(b"if-range", object.field("etag").unwrap_or_default());
+            }
+        }
+        if let Errand::Fill = errand
+            && let Some(if_range) =
+                request.head.fields.get(Known::IfRange).filter(|_| head.fields.get(Known::Range).is_some())
+        {
+            head.fields.set(b"if-range", if_range);
+        }
+        let mut out = Vec::with_capacity(512);
+        let (id, name) = (&request.id, party.service.name());
+        let none = Length::Exact(0);
+        headers::request(&mut out, &head, &request.client, none, id, name, fastrand::u128(..));
+        let ask = Asking {
+            hash: forward::hash(party.hash_by.as_ref(), request.head, request.address),
+            sticky: forward::sticky_key(party.service.plan(), request.head),
+        };
+        Ok(Job {
+            thread: request.thread.clone(),
+            route: route.plan.clone(),
+            party,
+            head,
+            out,
+            ask,
+            key: visit.key.clone(),
+            control: visit.control,
+            errand,
+            flight,
+            open,
+        })
+    }
+
+    pub(super) fn rules(&self) -> &CacheRules {
+        static NONE: std::sync::LazyLock<CacheRules> = std::sync::LazyLock::new(CacheRules::default);
+        self.route.cache.as_ref().unwrap_or(&NONE)
+    }
+
+    pub(super) fn kept(&self) -> &Kept {
+        &self.thread.shared.kept
+    }
+
+    /// May the stored object be used although the service failed?
+    fn stands_in(&self, disconnected: bool) -> Option<&Object> {
+        let object = self.errand.object().filter(|object| object.body().is_whole())?;
+        let now = wall_ms() / 1000;
+        reuse::on_error(&object.facts(), object.is_soft(), &self.control, now, disconnected).then_some(object)
+    }
+
+    /// For a while, what is stored is served at once while it is asked for anew.
+    fn trouble(&self, disconnected: bool) {
+        self.kept().cache.note_trouble(&self.key.primary, disconnected, wall_ms() / 1000);
+    }
+
+    pub(super) fn close(&self) {
+        if self.open {
+            self.kept().flights.close(&self.key.primary, &self.flight);
+        }
+    }
+}
+
+/// A client asks for several ranges at once: what comes would be of no use to others.
+fn one_range(fields: &Fields) -> bool {
+    fields.get(Known::Range).is_none_or(|value| !value.contains(&b','))
+}
+
+/// Begins a fetch on this thread.
+pub(super) fn start(job: Job) {
+    tokio::spawn(run(Landing(job)));
+}
+
+/// A job whose flight surely lands.
+struct Landing(Job);
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let job = &self.0;
+        job.close();
+        let refusal = Refusal::new(502, None, "the fetch was broken off");
+        job.flight.land(Landed::Failed(Arc::new((refusal, Trail::default()))), true);
+        job.flight.end(End::Broken);
+    }
+}
+
+/// A request without a body.
+pub(super) struct Nobody;
+
+impl client::Body for Nobody {
+    fn length(&self) -> Length {
+        Length::Exact(0)
+    }
+
+    fn poll_piece(&mut self, _cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        Poll::Ready(Ok(None))
+    }
+}
+
+impl Sender for Nobody {
+    fn is_left(&self, _cx: &mut Context<'_>) -> bool {
+        false
+    }
+}
+
+/// Interim answers go to all who wait.
+struct Board<'f>(&'f Flight<Landed>);
+
+impl Interim for Board<'_> {
+    async fn pass(&mut self, head: &[u8]) {
+        self.0.interim(Bytes::copy_from_slice(head));
+    }
+
+    fn takes(&self) -> bool {
+        true
+    }
+}
+
+async fn run(landing: Landing) {
+    let job = &landing.0;
+    let mut trail = Trail::default();
+    let requested_ms = wall_ms();
+    let service = &job.party.service;
+    service.count_request();
+    let permit: Result<Permit, Refusal> = match service.try_admit() {
+        Some(permit) => Ok(permit),
+        None => service.admit().await.map_err(Refusal::from),
+    };
+    let answered = match &permit {
+        Ok(_) => ask(job, &mut trail).await,
+        Err(refusal) => Err(refusal.clone()),
+    };
+    match answered {
+        Ok(answered) => {
+            let times = Times { requested_ms, received_ms: wall_ms() };
+            take(job, answered, times, trail).await;
+        }
+        Err(refusal) => fail(job, refusal, trail),
+    }
+}
+
+async fn ask<'j>(job: &'j Job, trail: &mut Trail) -> Result<Box<Answered<'j, Nobody>>, Refusal> {
+    let service = &job.party.service;
+    let terms = Terms {
+        party: &job.party,
+        shard: &job.thread.shard,
+        out: &job.out,
+        method: job.head.method,
+        started: clock::now(),
+        has_body: false,
+        idempotent: true,
+        upgrade: false,
+        hold: service.plan().retry.attempts > 0,
+        ask: job.ask,
+    };
+    let mut head = ResponseHead::default();
+    let answered =
+        tries::tries(&terms, &mut head, &mut None::<Nobody>, &mut Board(&job.flight), trail).await?;
+    trail.endpoint = Some(answered.lease.endpoint().url().clone());
+    trail.upstream_nanos = Some(answered.latency_ns);
+    trail.error = None;
+    Ok(answered)
+}
+
+/// No answer: what is stored may stand in for it.
+fn fail(job: &Job, refusal: Refusal, trail: Trail) {
+    let disconnected = matches!(refusal.status, 502 | 504);
+    match job.stands_in(disconnected).filter(|_| !refusal.mute) {
+        Some(object) => {
+            job.trouble(disconnected);
+            confirm(job, object.clone(), None, trail);
+        }
+        None => job.flight.land(Landed::Failed(Arc::new((refusal, trail))), true),
+    }
+}
+
+fn confirm(job: &Job, object: Object, status: Option<u16>, trail: Trail) {
+    job.flight.land(Landed::Stored(Arc::new(Confirmed { object, status, trail })), true);
+}
+
+/// Takes an answer: a stored object is confirmed or stands in, or the answer takes its place.
+async fn take(job: &Job, answered: Box<Answered<'_, Nobody>>, times: Times, trail: Trail) {
+    let status = answered.head.status;
+    if !reuse::is_error(status) {
+        job.kept().cache.note_well(&job.key.primary);
+    }
+    if let Errand::Validate(object) = &job.errand
+        && status == 304
+    {
+        let object = freshened(object, &job.head, &answered.head, job.rules(), times);
+        end(answered);
+        return match object {
+            Some(object) => {
+                if !job.flight.is_doomed() {
+                    job.kept().cache.confirm(&object).await;
+                }
+                confirm(job, object, Some(304), trail);
+            }
+            None => {
+                if let Some(object) = job.errand.object() {
+                    job.kept().cache.memory.remove(object);
+                }
+                job.close();
+                job.flight.land(Landed::Again, true);
+            }
+        };
+    }
+    if reuse::is_error(status)
+        && let Some(object) = job.stands_in(false)
+    {
+        end(answered);
+        job.trouble(false);
+        return confirm(job, object.clone(), Some(status), trail);
+    }
+    fill::stream(job, answered, times, trail).await;
+}
+
+/// Gives an answer's connection back whose body nobody needs.
+fn end(answered: Box<Answered<'_, Nobody>>) {
+    let Answered { exchange, head, lease, latency_ns, .. } = *answered;
+    let (key, now) = (lease.endpoint().key(), clock::now());
+    lease.finish(Outcome::Answered { status: head.status, latency_ns }, now);
+    exchange.release(key, now);
+}
+
+/// The head that lines of fields make.
+fn head_of(status: u16, lines: &[u8]) -> Option<ResponseHead> {
+    let mut text = Vec::with_capacity(lines.len() + 32);
+    wire::write::status_line(&mut text, status, b"");
+    text.extend_from_slice(lines);
+    text.extend_from_slice(b"\r\n");
+    let mut head = ResponseHead::default();
+    head.read(&text, wire::Limits { bytes: text.len() + 1, fields: STORED_FIELDS }).ok()??;
+    Some(head)
+}
+
+/// A stored object with what a 304, or an answer to HEAD, says anew (RFC 9111 §3.2).
+pub(super) fn freshened(
+    object: &Object,
+    request: &RequestHead,
+    answer: &ResponseHead,
+    rules: &CacheRules,
+    times: Times,
+) -> Option<Object> {
+    let control = control::of_answer(&answer.fields);
+    let mut lines = Vec::new();
+    let unstored = storing::unstored_fields(&control);
+    update::freshened(&mut lines, object, &answer.fields, times.received(), unstored);
+    let mut head = head_of(object.facts().status, &lines)?;
+    if let Some(age) = answer.fields.get(Known::Age) {
+        head.fields.push(b"age", age);
+    }
+    let facts = storing::judge(request, &head, rules, times).ok()?;
+    let fresh = tags::of(&answer.fields).ok()?;
+    let tags = if fresh.is_empty() { object.tags() } else { &fresh };
+    Some(Object::new(New {
+        facts,
+        primary: object.primary(),
+        variant: object.variant(),
+        lines: &lines,
+        tags,
+        body: object.body().clone(),
+    }))
+}

@@ -1,0 +1,358 @@
+//! A request to a route with a cache: this file owns its branches.
+//!
+//! `bypass or another method → pass` · `look up → serve` · `look up → board a flight → serve what it
+//! brought, or stream it as it comes`. A flight's fetch is a task of its own (`fetch`), so it feeds all
+//! who wait at their own pace and goes on when they leave.
+
+mod fetch;
+mod fill;
+pub(crate) mod pass;
+mod purge;
+mod serve;
+mod stream;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use cache::control::{self, RequestControl};
+use cache::flight::{Boarding, First, Flight, Flights, Seat};
+use cache::key::{self, Key};
+use cache::ledger::What;
+use cache::reuse::{self, Verdict, Why};
+use cache::status::{CacheStatus, Fwd};
+use cache::{Cache, Object, vary};
+use config::net::Cidr;
+use config::plan::CacheRules;
+use wire::{Fields, Known, Length, Method, ResponseHead};
+
+use crate::headers;
+use crate::live::LiveRoute;
+use crate::outgoing::Outgoing;
+use crate::request::{After, Request, Trail, Turn};
+use crate::respond::Refusal;
+use crate::stats::CacheResult;
+use crate::tries::while_there;
+
+use fetch::{Errand, Job};
+
+/// How often a request looks again when what it waited for turned out to be another's.
+const ROUNDS: usize = 4;
+
+/// The cache of a node and what is on its way into it.
+pub struct Kept {
+    /// All tiers.
+    pub cache: Cache,
+    pub(crate) flights: Flights<Landed>,
+}
+
+impl Kept {
+    /// Nothing on its way.
+    pub fn new(cache: Cache) -> Kept {
+        Kept { cache, flights: Flights::new() }
+    }
+
+    /// What is on its way now and may be purged is not stored. For tags, which are not known before an
+    /// answer comes, `cache.ledger` sees to it.
+    pub fn doom(&self, what: &What) {
+        if let What::Url(primary) = what {
+            self.flights.doom(primary);
+        }
+    }
+}
+
+/// What a flight brought.
+#[derive(Clone)]
+pub(crate) enum Landed {
+    /// An answer that streams behind its head.
+    Answer(Arc<Arrived>),
+    /// A stored object may be used: it was confirmed, or nothing better can be had.
+    Stored(Arc<Confirmed>),
+    /// What was stored is void: look again.
+    Again,
+    /// No answer.
+    Failed(Arc<(Refusal, Trail)>),
+}
+
+/// An endpoint's answer, as it begins to stream.
+pub(crate) struct Arrived {
+    /// As clients get it; tags and route rules are done with.
+    pub(crate) head: ResponseHead,
+    /// Bytes of its body, if known.
+    pub(crate) length: Option<u64>,
+    /// What is stored of it; none: it isn't.
+    pub(crate) stored: Option<Object>,
+    /// Why it isn't.
+    pub(crate) detail: Option<&'static str>,
+    /// The body on disk, for who falls behind.
+    pub(crate) disk: Option<Arc<cache::disk::Stored>>,
+    pub(crate) trail: Trail,
+}
+
+/// A stored object that a fetch led back to.
+pub(crate) struct Confirmed {
+    pub(crate) object: Object,
+    /// What the endpoint answered, if it did: 304, or a failure that the object stands in for.
+    pub(crate) status: Option<u16>,
+    pub(crate) trail: Trail,
+}
+
+/// What one request asks of the cache.
+pub(crate) struct Visit<'a> {
+    pub(crate) kept: &'a Kept,
+    pub(crate) key: Key,
+    pub(crate) control: RequestControl,
+    /// Milliseconds since 1970.
+    pub(crate) now_ms: u64,
+}
+
+impl Visit<'_> {
+    /// Seconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        self.now_ms / 1000
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Answers a request to a route with a cache.
+///
+/// # Errors
+/// [`Refusal`] if neither the cache nor a service gave an answer.
+pub(crate) async fn answer(
+    route: &LiveRoute,
+    rules: &CacheRules,
+    purge_from: &[Cidr],
+    turn: &mut Turn<'_, '_, '_>,
+) -> Result<After, Refusal> {
+    // Borrowed of the thread: counting references would be memory that all threads write to.
+    let kept: &Kept = &turn.request.thread.shared.kept;
+    let request = &mut *turn.request;
+    let mut key = std::mem::take(&mut turn.buffers.key);
+    key.make(request.client.scheme, request.head, &rules.key);
+    let looks = looks_up(request);
+    let own_conditions = [Known::IfMatch, Known::IfUnmodifiedSince];
+    let for_origin = own_conditions.iter().any(|&name| request.head.fields.get(name).is_some());
+    if looks && !for_origin && !key::bypasses(request.head, &rules.bypass) {
+        let control = control::of_request(&request.head.fields);
+        let mut visit = Visit { kept, key, control, now_ms: wall_ms() };
+        let after = look(route, &mut visit, turn).await;
+        turn.buffers.key = visit.key;
+        return after;
+    }
+    if request.head.method_text() == b"PURGE" {
+        return purge::answer(kept, &key, purge_from, turn).await;
+    }
+    let fwd = match (looks, for_origin) {
+        (false, _) => Fwd::Method,
+        (true, true) => Fwd::Request, // only the origin can judge these (RFC 9111 §4.3.2)
+        (true, false) => Fwd::Bypass,
+    };
+    let result = if looks { CacheResult::Bypass } else { CacheResult::Pass };
+    request.thread.shard.cache(result);
+    pass::forward(route, key, fwd, turn).await
+}
+
+/// Is it a question that a stored answer could be the answer to?
+fn looks_up(request: &Request<'_>) -> bool {
+    matches!(request.head.method, Method::Get | Method::Head)
+        && request.length == Length::Exact(0)
+        && headers::upgrade(request.head, request.length).is_none()
+}
+
+/// What a look into the tiers came to.
+enum Next {
+    Serve(Object, How),
+    Fetch(Fwd, Errand),
+}
+
+/// Why a stored object may be served.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    Fresh,
+    /// Stale, and asked for anew meanwhile.
+    Refreshing,
+    /// The client takes stale ones.
+    Stale,
+    /// The service just said that it still holds.
+    Revalidated,
+    /// The service failed.
+    OnError,
+}
+
+/// Serves what is stored, or has it fetched.
+async fn look(
+    route: &LiveRoute,
+    visit: &mut Visit<'_>,
+    turn: &mut Turn<'_, '_, '_>,
+) -> Result<After, Refusal> {
+    let mut collapsed = false;
+    for round in 0.. {
+        let (fwd, errand) = match find(visit, turn.request).await {
+            Next::Serve(object, how) => {
+                if matches!(how, How::Refreshing | How::OnError) {
+                    refresh(route, visit, turn.request, &object);
+                }
+                return serve::object(&object, how, None, visit, turn).await;
+            }
+            Next::Fetch(fwd, errand) => (fwd, errand),
+        };
+        let mut status = CacheStatus { fwd: Some(fwd), ..CacheStatus::default() };
+        if visit.control.only_if_cached {
+            turn.note.cache = Some(status);
+            return Err(Refusal::new(504, None, "it is not stored here, and only what is was asked for"));
+        }
+        if turn.request.head.method == Method::Head {
+            turn.request.thread.shard.cache(CacheResult::Miss);
+            let key = visit.key.clone();
+            return pass::forward(route, key, fwd, turn).await;
+        }
+        let solo = round + 1 >= ROUNDS || is_solo(visit, fwd);
+        let Boarding { mut seat, pilot } = board(visit, turn.request, &errand, solo);
+        if pilot {
+            let job = Job::new(route, visit, turn.request, errand, seat.flight().clone(), !solo)?;
+            fetch::start(job);
+        }
+        collapsed |= !pilot;
+        status.collapsed = collapsed;
+        match while_there(turn.slot, wait(&mut seat, turn.outgoing)).await? {
+            Landed::Answer(arrived) if pilot || stream::suits(&arrived, visit, turn.request) => {
+                turn.request.thread.shard.cache(if pilot {
+                    CacheResult::Miss
+                } else {
+                    CacheResult::Collapsed
+                });
+                return stream::answer(&arrived, seat, status, visit, turn).await;
+            }
+            Landed::Stored(confirmed)
+                if pilot
+                    || vary::fits(confirmed.object.variant(), &visit.key.rule, &turn.request.head.fields) =>
+            {
+                turn.note.trail = confirmed.trail.clone();
+                status.fwd_status = confirmed.status;
+                let how = if confirmed.status == Some(304) { How::Revalidated } else { How::OnError };
+                let object = &confirmed.object;
+                return serve::object(object, how, Some(status), visit, turn).await;
+            }
+            Landed::Failed(failed) if pilot || round + 1 >= ROUNDS || is_shared(&failed.0) => {
+                turn.request.thread.shard.cache(CacheResult::Miss);
+                turn.note.trail = failed.1.clone();
+                turn.note.cache = Some(status);
+                return Err(failed.0.clone());
+            }
+            _ => visit.now_ms = wall_ms(),
+        }
+        if round >= ROUNDS {
+            break;
+        }
+    }
+    Err(Refusal::new(503, None, "the answer changed each time it was asked for"))
+}
+
+/// Is a failure worth telling all who waited? That the service is full is not: each may try for itself.
+fn is_shared(refusal: &Refusal) -> bool {
+    refusal.status != 503
+}
+
+fn of_why(why: Why) -> Fwd {
+    match why {
+        Why::Stale => Fwd::Stale,
+        Why::Request => Fwd::Request,
+    }
+}
+
+/// Says in an answer what the cache did, after those caches that it came through.
+pub(crate) fn tell(fields: &mut Fields, status: &CacheStatus<'_>) {
+    let mut line = Vec::new();
+    status.line(&mut line);
+    if let Some(at) = memchr::memchr(b':', &line) {
+        fields.push(&line[..at], line[at + 1..].trim_ascii());
+    }
+}
+
+/// What the cache did, in a word for the log.
+pub(crate) fn word(status: &CacheStatus<'_>) -> &'static str {
+    status.fwd.map_or("hit", Fwd::token)
+}
+
+/// Looks into the tiers, the near ones first.
+async fn find(visit: &Visit<'_>, request: &Request<'_>) -> Next {
+    let fields = &request.head.fields;
+    let rule = &visit.key.rule;
+    let fits = |object: &Object| vary::fits(object.variant(), rule, fields);
+    let cache = &visit.kept.cache;
+    let mut found = cache.memory.get(&visit.key.primary, fits);
+    if found.is_none() && cache.is_deep() {
+        found = cache.deeper(&visit.key.primary, fits).await;
+    }
+    let Some(object) = found else {
+        let varies = cache.memory.peek(&visit.key.primary, |_| true).is_some();
+        return Next::Fetch(if varies { Fwd::VaryMiss } else { Fwd::UriMiss }, Errand::Fill);
+    };
+    if !serve::covers(&object, request, visit.now()) {
+        return Next::Fetch(Fwd::Partial, Errand::of_partial(object, request));
+    }
+    match reuse::decide(&object.facts(), object.is_soft(), &visit.control, visit.now()) {
+        Verdict::Fresh => Next::Serve(object, How::Fresh),
+        Verdict::StaleWhileRevalidate => Next::Serve(object, How::Refreshing),
+        Verdict::Stale => Next::Serve(object, How::Stale),
+        Verdict::Validate(_) if stands_in(visit, &object) => Next::Serve(object, How::OnError),
+        Verdict::Validate(why) => Next::Fetch(of_why(why), Errand::Validate(object)),
+    }
+}
+
+/// Has its service failed a moment ago, so that it needn't be waited for again?
+fn stands_in(visit: &Visit<'_>, object: &Object) -> bool {
+    let Some(disconnected) = visit.kept.cache.trouble(&visit.key.primary, visit.now()) else { return false };
+    object.body().is_whole()
+        && reuse::on_error(&object.facts(), object.is_soft(), &visit.control, visit.now(), disconnected)
+}
+
+/// Must this request's fetch be its own?
+fn is_solo(visit: &Visit<'_>, fwd: Fwd) -> bool {
+    fwd == Fwd::Request
+        || visit.control.no_store
+        || visit.kept.cache.is_passing(&visit.key.primary, visit.now())
+}
+
+fn board(visit: &Visit<'_>, request: &Request<'_>, errand: &Errand, solo: bool) -> Boarding<Landed> {
+    if solo {
+        return Boarding { seat: Flight::solo().seat(), pilot: true };
+    }
+    let mut rest = visit.key.rule.clone();
+    if errand.wants_range()
+        && let Some(range) = request.head.fields.get(Known::Range)
+    {
+        rest.extend_from_slice(b"\0");
+        rest.extend_from_slice(range);
+        if let Some(if_range) = request.head.fields.get(Known::IfRange) {
+            rest.extend_from_slice(b"\0");
+            rest.extend_from_slice(if_range);
+        }
+    }
+    visit.kept.flights.board(&visit.key.primary, &rest)
+}
+
+/// Has a stale object fetched anew, unless that is under way.
+fn refresh(route: &LiveRoute, visit: &Visit<'_>, request: &Request<'_>, object: &Object) {
+    let errand = Errand::Validate(object.clone());
+    let Boarding { seat, pilot } = board(visit, request, &errand, false);
+    if pilot && let Ok(job) = Job::new(route, visit, request, errand, seat.flight().clone(), true) {
+        fetch::start(job);
+    }
+}
+
+/// Passes interim answers on till the flight has landed.
+async fn wait(seat: &mut Seat<Landed>, outgoing: &mut Outgoing<'_>) -> Landed {
+    use crate::tries::Interim;
+    loop {
+        match seat.first().await {
+            First::Interim(head) if outgoing.takes() => outgoing.pass(&head).await,
+            First::Interim(_) => {}
+            First::Landed(landed) => return landed,
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! A stored object on its way to a client: conditions and ranges are answered here (RFC 9110 §13, §14),
+//! and the body goes out from the memory that the tier holds.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use cache::conditional::{self, Held, Outcome};
+use cache::range::{self, ContentRange, Multipart, Wanted};
+use cache::status::CacheStatus;
+use cache::{Body, Object, freshness};
+use wire::{Known, Length, Method, write};
+
+use super::{How, Visit};
+use crate::headers;
+use crate::outgoing::Outgoing;
+use crate::request::{After, Request, Turn};
+use crate::respond::Refusal;
+use crate::stats::CacheResult;
+
+/// Up to so many bytes of body are copied behind the head: cheaper than a vectored write.
+const COPIED: usize = 4 * 1024;
+/// Bytes that are read from disk at once.
+const READ: usize = 256 * 1024;
+
+/// Is all of it stored that this request asks for?
+pub(super) fn covers(object: &Object, request: &Request<'_>, now: u64) -> bool {
+    let body = object.body();
+    let Some(total) = body.total() else { return false };
+    body.is_whole()
+        || match wanted(object, total, request, now) {
+            Wanted::All => false,
+            Wanted::One(one) => body.has(&one),
+            Wanted::Several(several) => several.iter().all(|one| body.has(one)),
+            Wanted::Unsatisfiable => true,
+        }
+}
+
+/// Which part of it the request asks for.
+fn wanted(object: &Object, total: u64, request: &Request<'_>, now: u64) -> Wanted {
+    let fields = &request.head.fields;
+    if fields.get(Known::Range).is_none()
+        || object.facts().status != 200
+        || request.head.method != Method::Get
+        || !conditional::if_range_holds(fields, &Held::of(object), now)
+    {
+        return Wanted::All;
+    }
+    range::asked(fields).map_or(Wanted::All, |ranges| range::resolve(&ranges, total))
+}
+
+/// Answers with a stored object.
+pub(super) async fn object(
+    object: &Object,
+    how: How,
+    status: Option<CacheStatus<'static>>,
+    visit: &Visit<'_>,
+    turn: &mut Turn<'_, '_, '_>,
+) -> Result<After, Refusal> {
+    let facts = object.facts();
+    let result = match how {
+        How::Fresh => CacheResult::Hit,
+        How::Refreshing | How::Stale | How::OnError => CacheResult::Stale,
+        How::Revalidated => CacheResult::Revalidated,
+    };
+    turn.request.thread.shard.cache(result);
+    let mut told = status.unwrap_or_default();
+    told.ttl = Some(freshness::ttl(&facts, visit.now()));
+    turn.note.cache = Some(told);
+    turn.outgoing.close |= turn.request.is_last();
+    let request = &*turn.request;
+    let fields = &request.head.fields;
+    if conditional::is_conditional(fields)
+        && conditional::evaluate(fields, &Held::of(object), visit.now()) == Outcome::NotModified
+    {
+        return not_modified(object, visit, turn).await;
+    }
+    let Some(total) = object.body().total() else {
+        return Err(Refusal::new(500, None, "a part was stored without its place"));
+    };
+    match wanted(object, total, request, visit.now()) {
+        Wanted::All => whole(object, total, visit, turn).await,
+        Wanted::One(one) => part(object, one, total, visit, turn).await,
+        Wanted::Several(several) => parts(object, &several, total, visit, turn).await,
+        Wanted::Unsatisfiable => unsatisfiable(total, turn).await,
+    }
+}
+
+/// The head of an answer, up to where its length goes.
+fn head(out: &mut Vec<u8>, status: u16, object: &Object, visit: &Visit<'_>, turn: &Turn<'_, '_, '_>) {
+    write::status_line(out, status, write::reason(status).as_bytes());
+    for lines in object.lines() {
+        out.extend_from_slice(lines);
+    }
+    own_lines(out, object, visit, turn);
+}
+
+fn own_lines(out: &mut Vec<u8>, object: &Object, visit: &Visit<'_>, turn: &Turn<'_, '_, '_>) {
+    out.extend_from_slice(b"age: ");
+    write::decimal(out, freshness::age(&object.facts(), visit.now()));
+    out.extend_from_slice(b"\r\n");
+    if let Some(status) = &turn.note.cache {
+        status.line(out);
+    }
+    headers::own(out, &turn.request.id);
+}
+
+async fn whole(
+    object: &Object,
+    total: u64,
+    visit: &Visit<'_>,
+    turn: &mut Turn<'_, '_, '_>,
+) -> Result<After, Refusal> {
+    let status = object.facts().status;
+    turn.note.status = status;
+    let mut out = std::mem::take(&mut turn.buffers.out);
+    out.clear();
+    head(&mut out, status, object, visit, turn);
+    let bodiless = status == 204;
+    turn.outgoing.end_head(&mut out, (!bodiless).then_some(Length::Exact(total)));
+    let end = if turn.outgoing.method == Method::Head || bodiless { 0 } else { total };
+    let sent = send(&mut out, object, 0, end, turn.outgoing).await;
+    Ok(finish(out, sent, turn))
+}
+
+async fn part(
+    object: &Object,
+    one: Range<u64>,
+    total: u64,
+    visit: &Visit<'_>,
+    turn: &mut Turn<'_, '_, '_>,
+) -> Result<After, Refusal> {
+    turn.note.status = 206;
+    let mut out = std::mem::take(&mut turn.buffers.out);
+    out.clear();
+    head(&mut out, 206, object, visit, turn);
+    ContentRange { range: one.clone(), total: Some(total) }.line(&mut out);
+    turn.outgoing.end_head(&mut out, Some(Length::Exact(one.end - one.start)));
+    let sent = send(&mut out, object, one.start, one.end, turn.outgoing).await;
+    Ok(finish(out, sent, turn))
+}
+
+/// Several ranges as multipart/byteranges (RFC 9110 §14.6).
+async fn parts(
+    object: &Object,
+    several: &[Range<u64>],
+    total: u64,
+    visit: &Visit<'_>,
+    turn: &mut Turn<'_, '_, '_>,
+) -> Result<After, Refusal> {
+    turn.note.status = 206;
+    let mut out = std::mem::take(&mut turn.buffers.out);
+    out.clear();
+    let boundary = headers::new_id(fastrand::u128(..));
+    let content_type = object.field("content-type");
+    let multipart = Multipart { boundary: &boundary, content_type, ranges: several, total };
+    write::status_line(&mut out, 206, write::reason(206).as_bytes());
+    copy_lines(&mut out, object, |name| !name.eq_ignore_ascii_case(b"content-type"));
+    multipart.line(&mut out);
+    own_lines(&mut out, object, visit, turn);
+    turn.outgoing.end_head(&mut out, Some(Length::Exact(multipart.length())));
+    let mut sent = true;
+    for one in several {
+        let before = out.len();
+        multipart.head(&mut out, one);
+        turn.outgoing.body_bytes += (out.len() - before) as u64;
+        sent = sent && send(&mut out, object, one.start, one.end, turn.outgoing).await;
+        out.clear();
+    }
+    multipart.tail(&mut out);
+    turn.outgoing.body_bytes += out.len() as u64;
+    sent = sent && turn.outgoing.send(&out, b"", |_| {}).await.is_ok();
+    Ok(finish(out, sent, turn))
+}
+
+async fn unsatisfiable(total: u64, turn: &mut Turn<'_, '_, '_>) -> Result<After, Refusal> {
+    turn.note.status = 416;
+    let mut out = std::mem::take(&mut turn.buffers.out);
+    out.clear();
+    write::status_line(&mut out, 416, write::reason(416).as_bytes());
+    range::unsatisfied_line(&mut out, total);
+    if let Some(status) = &turn.note.cache {
+        status.line(&mut out);
+    }
+    headers::own(&mut out, &turn.request.id);
+    turn.outgoing.end_head(&mut out, Some(Length::Exact(0)));
+    let sent = turn.outgoing.send(&out, b"", |_| {}).await.is_ok();
+    Ok(finish(out, sent, turn))
+}
+
+/// 304 with the fields that it should have (RFC 9110 §15.4.5).
+async fn not_modified(
+    object: &Object,
+    visit: &Visit<'_>,
+    turn: &mut Turn<'_, '_, '_>,
+) -> Result<After, Refusal> {
+    turn.note.status = 304;
+    let mut out = std::mem::take(&mut turn.buffers.out);
+    out.clear();
+    write::status_line(&mut out, 304, write::reason(304).as_bytes());
+    copy_lines(&mut out, object, goes_with_304);
+    own_lines(&mut out, object, visit, turn);
+    turn.outgoing.end_head(&mut out, None);
+    let sent = turn.outgoing.send(&out, b"", |_| {}).await.is_ok();
+    Ok(finish(out, sent, turn))
+}
+
+/// Copies those lines of an object whose names are `wanted`.
+fn copy_lines(out: &mut Vec<u8>, object: &Object, wanted: impl Fn(&[u8]) -> bool) {
+    for line in object.lines().into_iter().flat_map(|lines| lines.split_inclusive(|&b| b == b'\n')) {
+        let name = memchr::memchr(b':', line).map_or(line, |at| &line[..at]);
+        if wanted(name) {
+            out.extend_from_slice(line);
+        }
+    }
+}
+
+/// Does a field go with a 304? What only describes the body that isn't sent does not.
+pub(super) fn goes_with_304(name: &[u8]) -> bool {
+    const OF_BODY: [&[u8]; 6] = [
+        b"content-type",
+        b"content-encoding",
+        b"content-language",
+        b"content-range",
+        b"content-length",
+        b"content-md5",
+    ];
+    !OF_BODY.iter().any(|of_body| name.eq_ignore_ascii_case(of_body))
+}
+
+pub(super) fn finish(out: Vec<u8>, sent: bool, turn: &mut Turn<'_, '_, '_>) -> After {
+    turn.buffers.out = out;
+    turn.note.aborted = !sent;
+    if sent { After::Keep } else { After::Abort }
+}
+
+/// Sends `out` and the bytes `start..end` of a stored body; false: the client is gone, or the disk failed.
+pub(super) async fn send(
+    out: &mut Vec<u8>,
+    object: &Object,
+    start: u64,
+    end: u64,
+    outgoing: &mut Outgoing<'_>,
+) -> bool {
+    let mut at = start;
+    match object.body() {
+        Body::Whole(bytes) => {
+            let bytes = cut(bytes, 0, start, end);
+            return send_piece(out, bytes, outgoing).await;
+        }
+        Body::Pieces(pieces) => {
+            let mut begin = 0;
+            for piece in pieces.iter() {
+                let bytes = cut(piece, begin, start, end);
+                begin += piece.len() as u64;
+                if !bytes.is_empty() {
+                    if !send_piece(out, bytes, outgoing).await {
+                        return false;
+                    }
+                    at += bytes.len() as u64;
+                    out.clear();
+                }
+            }
+        }
+        Body::Parts { parts, .. } => {
+            for (begin, piece) in parts.iter() {
+                let bytes = cut(piece, *begin, start, end);
+                if !bytes.is_empty() {
+                    if !send_piece(out, bytes, outgoing).await {
+                        return false;
+                    }
+                    at += bytes.len() as u64;
+                    out.clear();
+                }
+            }
+        }
+        Body::Disk(stored) => {
+            while at < end {
+                let most = usize::try_from(end - at).unwrap_or(READ).min(READ);
+                let Ok(bytes) = stored.read(at, most).await else { return false };
+                let bytes: Bytes = bytes;
+                if bytes.is_empty() || !send_piece(out, &bytes, outgoing).await {
+                    return false;
+                }
+                at += bytes.len() as u64;
+                out.clear();
+            }
+        }
+    }
+    at == end && (out.is_empty() || outgoing.send(out, b"", |_| {}).await.is_ok())
+}
+
+async fn send_piece(out: &mut Vec<u8>, bytes: &[u8], outgoing: &mut Outgoing<'_>) -> bool {
+    if bytes.len() <= COPIED && !out.is_empty() {
+        out.extend_from_slice(bytes);
+        outgoing.body_bytes += bytes.len() as u64;
+        return outgoing.send(out, b"", |_| {}).await.is_ok();
+    }
+    outgoing.send(out, bytes, |_| {}).await.is_ok()
+}
+
+/// What a piece that begins at `begin` has of `start..end`.
+fn cut(piece: &[u8], begin: u64, start: u64, end: u64) -> &[u8] {
+    let from = start.saturating_sub(begin).min(piece.len() as u64) as usize;
+    let to = end.saturating_sub(begin).min(piece.len() as u64) as usize;
+    piece.get(from..to).unwrap_or_default()
+}
