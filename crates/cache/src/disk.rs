@@ -1,7 +1,10 @@
 //! The disk tier. (Stands in till the real one is here.)
 #![allow(missing_docs)]
+pub mod files;
+pub(crate) mod log;
 use crate::ledger::Purge;
 use crate::object::Object;
+pub use crate::whole::Tell;
 use bytes::Bytes;
 use std::io;
 use std::path::Path;

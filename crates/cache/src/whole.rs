@@ -74,7 +74,7 @@ impl Cache {
         }
         if cache.is_deep() {
             std::fs::create_dir_all(data)?;
-            cache.ledger = Ledger::open(&data.join("purges"))?;
+            cache.ledger = Ledger::open(&data.join("purges"), tell)?;
         }
         Ok(cache)
     }

@@ -43,7 +43,7 @@ pub(crate) async fn forward(
     party: &Party,
     turn: &mut Turn<'_, '_, '_>,
 ) -> Result<After, Refusal> {
-    turn.note.party = Some(party.clone());
+    turn.note.trail.party = Some(party.clone());
     let service = &party.service;
     service.count_request();
     let permit = match service.try_admit() {

@@ -82,8 +82,10 @@ impl Request<'_> {
 }
 
 /// What became of the tries to have a service answer.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Trail {
+    /// Who was asked; none: nobody needed to be.
+    pub(crate) party: Option<Party>,
     /// The last one tried.
     pub(crate) endpoint: Option<Arc<str>>,
     pub(crate) upstream_nanos: Option<u64>,
@@ -107,7 +109,6 @@ pub(crate) struct Turn<'t, 'r, 'o> {
 /// What is told of a request when it has ended.
 #[derive(Default)]
 pub(crate) struct Note {
-    pub(crate) party: Option<Party>,
     pub(crate) trail: Trail,
     pub(crate) status: u16,
     pub(crate) aborted: bool,
@@ -323,14 +324,14 @@ fn account(
     outgoing: &Outgoing<'_>,
 ) {
     let thread = request.thread;
-    if let (true, Some(party)) = (note.trail.hedged, &note.party) {
+    if let (true, Some(party)) = (note.trail.hedged, &note.trail.party) {
         thread.shard.hedge(party.id);
     }
     let ended = if note.ended > 0 { note.ended } else { clock::now() };
     let nanos = ended.saturating_sub(request.started);
     thread.shard.request(&Sample {
         route: route.map(|r| r.id),
-        service: note.party.as_ref().map(|p| p.id),
+        service: note.trail.party.as_ref().map(|p| p.id),
         status: note.status,
         nanos,
         upstream_nanos: note.trail.upstream_nanos,
@@ -354,7 +355,7 @@ fn account(
         duration,
         upstream: note.trail.upstream_nanos.map(Duration::from_nanos),
         route: route.map(|r| &*r.plan.name),
-        service: note.party.as_ref().map(|p| &**p.service.name()),
+        service: note.trail.party.as_ref().map(|p| &**p.service.name()),
         endpoint: note.trail.endpoint.as_deref(),
         request_id: &request.id,
         user_agent: head.fields.get(Known::UserAgent),

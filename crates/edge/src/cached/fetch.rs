@@ -3,6 +3,7 @@
 //! Whatever happens to it, its flight lands and its body ends: [`Landing`] sees to that when it is dropped.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use cache::key::Key;
 use cache::object::New;
 use cache::storing;
 use cache::{Body, Object, conditional, reuse, tags, update};
-use config::plan::{CacheRules, Route};
+use config::plan::{CacheRules, Mirror, Route};
 use upstream::client::{self, BodyError};
 use upstream::{Outcome, Permit, clock};
 use wire::{Fields, Known, Length, RequestHead, ResponseHead};
@@ -22,10 +23,15 @@ use super::{Confirmed, Kept, Landed, Visit, fill, wall_ms};
 use crate::forward;
 use crate::headers;
 use crate::live::{LiveRoute, Party};
+use crate::mirror;
+use crate::policy;
 use crate::request::{Request, Trail};
 use crate::respond::Refusal;
 use crate::shared::Thread;
 use crate::tries::{self, Answered, Asking, Interim, Sender, Terms};
+
+/// All fetches together keep so many times the largest object of the memory tier.
+const HELD_SHARE: u64 = 2;
 
 /// Fields that a stored answer has at most, after all that later ones added.
 const STORED_FIELDS: usize = 1024;
@@ -77,6 +83,7 @@ pub(super) struct Job {
     pub(super) thread: Arc<Thread>,
     pub(super) route: Arc<Route>,
     party: Party,
+    mirror: Option<(Party, Mirror)>,
     /// As it is sent: the client's conditions are left out.
     pub(super) head: RequestHead,
     out: Vec<u8>,
@@ -87,6 +94,8 @@ pub(super) struct Job {
     pub(super) flight: Arc<Flight<Landed>>,
     /// Others may board.
     pub(super) open: bool,
+    /// Bytes of its body that it keeps.
+    held: AtomicU64,
 }
 
 impl Job {
@@ -137,6 +146,7 @@ impl Job {
             thread: request.thread.clone(),
             route: route.plan.clone(),
             party,
+            mirror: route.mirror.clone(),
             head,
             out,
             ask,
@@ -145,6 +155,7 @@ impl Job {
             errand,
             flight,
             open,
+            held: AtomicU64::new(0),
         })
     }
 
@@ -162,6 +173,13 @@ impl Job {
         let object = self.errand.object().filter(|object| object.body().is_whole())?;
         let now = wall_ms() / 1000;
         reuse::on_error(&object.facts(), object.is_soft(), &self.control, now, disconnected).then_some(object)
+    }
+
+    /// Takes room for so many more bytes of its body; false: all fetches together keep enough already.
+    pub(super) fn hold(&self, bytes: u64) -> bool {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        let all = self.kept().held.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.kept().cache.memory.room_for(all / HELD_SHARE)
     }
 
     /// For a while, what is stored is served at once while it is asked for anew.
@@ -193,6 +211,7 @@ impl Drop for Landing {
     fn drop(&mut self) {
         let job = &self.0;
         job.close();
+        job.kept().held.fetch_sub(job.held.load(Ordering::Relaxed), Ordering::Relaxed);
         let refusal = Refusal::new(502, None, "the fetch was broken off");
         job.flight.land(Landed::Failed(Arc::new((refusal, Trail::default()))), true);
         job.flight.end(End::Broken);
@@ -233,7 +252,7 @@ impl Interim for Board<'_> {
 
 async fn run(landing: Landing) {
     let job = &landing.0;
-    let mut trail = Trail::default();
+    let mut trail = Trail { party: Some(job.party.clone()), ..Trail::default() };
     let requested_ms = wall_ms();
     let service = &job.party.service;
     service.count_request();
@@ -274,6 +293,11 @@ async fn ask<'j>(job: &'j Job, trail: &mut Trail) -> Result<Box<Answered<'j, Nob
     trail.endpoint = Some(answered.lease.endpoint().url().clone());
     trail.upstream_nanos = Some(answered.latency_ns);
     trail.error = None;
+    if let Some((party, plan)) = &job.mirror
+        && policy::mirrored(plan.share, fastrand::u64(..))
+    {
+        mirror::send(party, &job.out, Length::Exact(0), &[]);
+    }
     Ok(answered)
 }
 

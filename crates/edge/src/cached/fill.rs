@@ -217,7 +217,9 @@ async fn body(
                 job.flight.forget_before(came.saturating_sub(WINDOW));
             }
         }
-        if matches!(keep, Keep::Memory) && !job.kept().cache.memory.room_for(came) {
+        if matches!(keep, Keep::Memory)
+            && !(job.hold(piece.len() as u64) && job.kept().cache.memory.room_for(came))
+        {
             outgrow(job, plan, keep).await;
         }
         if !job.flight.push(piece).await {

@@ -12,6 +12,7 @@ mod serve;
 mod stream;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
 
 use cache::control::{self, RequestControl};
@@ -43,12 +44,14 @@ pub struct Kept {
     /// All tiers.
     pub cache: Cache,
     pub(crate) flights: Flights<Landed>,
+    /// Bytes that fetches under way keep.
+    held: AtomicU64,
 }
 
 impl Kept {
     /// Nothing on its way.
     pub fn new(cache: Cache) -> Kept {
-        Kept { cache, flights: Flights::new() }
+        Kept { cache, flights: Flights::new(), held: AtomicU64::new(0) }
     }
 
     /// What is on its way now and may be purged is not stored. For tags, which are not known before an

@@ -81,7 +81,6 @@ impl Pass {
             Method::Post => self.pending = self.post(rules, request, head, tags),
             _ => {}
         }
-        self.status.fwd_status = Some(head.status);
         self.status.stored = self.pending.is_some();
         super::tell(&mut head.fields, &self.status);
     }

@@ -38,7 +38,6 @@ pub(super) async fn answer(
     turn: &mut Turn<'_, '_, '_>,
 ) -> Result<After, Refusal> {
     let head = &arrived.head;
-    told.fwd_status = Some(head.status);
     told.stored = arrived.stored.is_some();
     told.detail = arrived.detail;
     told.ttl = arrived.stored.as_ref().map(|object| freshness::ttl(&object.facts(), visit.now()));

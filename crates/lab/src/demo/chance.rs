@@ -1,4 +1,5 @@
-//! When users come, how long an endpoint works, and when one is dead: pure, from given random numbers.
+//! When users come and what they choose, how long an endpoint works, and what happens when: pure, from
+//! given random numbers.
 
 use std::time::Duration;
 
@@ -24,31 +25,65 @@ fn exponential(random: f64) -> f64 {
     -(1.0 - random.clamp(0.0, 1.0 - f64::EPSILON)).ln()
 }
 
-/// When the mortal endpoint is dead: in the middle third of each cycle.
-#[derive(Debug, Clone, Copy)]
-pub struct Outage {
-    third: Duration,
+/// What is asked for among many: the first twice as often as the second, three times as often as the
+/// third, and so on, as is usual of what people want (Zipf's law).
+pub struct Zipf {
+    /// The parts of all that go to each and those before it.
+    sums: Vec<f64>,
 }
 
-impl Outage {
-    /// One that comes once in each `cycle`.
+impl Zipf {
+    /// Among so many.
+    pub fn new(count: usize) -> Zipf {
+        let mut sum = 0.0;
+        let mut sums: Vec<f64> = (1..=count)
+            .map(|rank| {
+                sum += 1.0 / rank as f64;
+                sum
+            })
+            .collect();
+        sums.iter_mut().for_each(|part| *part /= sum);
+        Zipf { sums }
+    }
+
+    /// Which one, counted from 0. `random` is uniform from 0 to below 1.
+    pub fn pick(&self, random: f64) -> usize {
+        self.sums.partition_point(|&sum| sum <= random).min(self.sums.len().saturating_sub(1))
+    }
+}
+
+/// What happens when. Each cycle has six parts: the mortal endpoints are dead in the third and fourth of
+/// them, and as the second and the last begin, something is purged.
+#[derive(Debug, Clone, Copy)]
+pub struct Script {
+    part: Duration,
+}
+
+impl Script {
+    /// One that begins anew after each `cycle`.
     pub fn each(cycle: Duration) -> Self {
-        Self { third: (cycle / 3).max(Duration::from_millis(1)) }
+        Self { part: (cycle / 6).max(Duration::from_millis(1)) }
     }
 
-    /// Is it dead so long after the beginning?
+    /// Are they dead so long after the beginning?
     pub fn dead(&self, after: Duration) -> bool {
-        self.thirds(after) % 3 == 1
+        matches!(self.parts(after) % 6, 2 | 3)
     }
 
-    /// The first time later than `after` at which it may die or return.
+    /// How many purges have come by then.
+    pub fn purges(&self, after: Duration) -> u128 {
+        let parts = self.parts(after);
+        parts / 6 * 2 + u128::from(parts % 6 >= 1) + u128::from(parts % 6 >= 5)
+    }
+
+    /// The first time later than `after` at which something may happen.
     pub fn next(&self, after: Duration) -> Duration {
-        let next = u32::try_from(self.thirds(after) + 1).unwrap_or(u32::MAX);
-        self.third.saturating_mul(next)
+        let next = u32::try_from(self.parts(after) + 1).unwrap_or(u32::MAX);
+        self.part.saturating_mul(next)
     }
 
-    fn thirds(&self, after: Duration) -> u128 {
-        after.as_nanos() / self.third.as_nanos()
+    fn parts(&self, after: Duration) -> u128 {
+        after.as_nanos() / self.part.as_nanos()
     }
 }
 
@@ -79,13 +114,23 @@ mod tests {
     }
 
     #[test]
-    fn it_is_dead_in_the_middle_third_of_each_cycle() {
-        let outage = Outage::each(Duration::from_secs(30));
-        let dead = |secs| outage.dead(Duration::from_secs(secs));
-        assert_eq!(
-            [0, 9, 10, 19, 20, 29, 30, 40, 50].map(dead),
-            [false, false, true, true, false, false, false, true, false]
-        );
+    fn the_first_is_asked_for_twice_as_often_as_the_second() {
+        let zipf = Zipf::new(3);
+        let picks = (0..1100).map(|n| zipf.pick((f64::from(n) + 0.5) / 1100.0));
+        let mut counts = [0; 3];
+        picks.for_each(|picked| counts[picked] += 1);
+        assert_eq!(counts, [600, 300, 200]);
+    }
+
+    #[test]
+    fn they_are_dead_in_the_middle_third_of_each_cycle_and_purges_come_outside_of_it() {
+        let script = Script::each(Duration::from_secs(30));
+        let [dead, purges]: [Vec<u128>; 2] = [
+            (0..60).step_by(5).map(|secs| u128::from(script.dead(Duration::from_secs(secs)))).collect(),
+            (0..60).step_by(5).map(|secs| script.purges(Duration::from_secs(secs))).collect(),
+        ];
+        assert_eq!(dead, [0, 0, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0]);
+        assert_eq!(purges, [0, 1, 1, 1, 1, 2, 2, 3, 3, 3, 3, 4]);
     }
 
     proptest! {
@@ -96,12 +141,19 @@ mod tests {
         }
 
         #[test]
-        fn it_changes_only_when_that_was_foretold(cycle in 0..100_000_u64, after in 0..1_000_000_u64) {
-            let outage = Outage::each(Duration::from_millis(cycle));
+        fn any_number_picks_one_of_them(count in 1..100_usize, random: f64) {
+            prop_assert!(Zipf::new(count).pick(random) < count);
+        }
+
+        #[test]
+        fn things_change_only_when_that_was_foretold(cycle in 0..100_000_u64, after in 0..1_000_000_u64) {
+            let script = Script::each(Duration::from_millis(cycle));
             let after = Duration::from_millis(after);
-            let next = outage.next(after);
+            let next = script.next(after);
             prop_assert!(next > after);
-            prop_assert_eq!(outage.dead(next - Duration::from_nanos(1)), outage.dead(after));
+            let just_before = next - Duration::from_nanos(1);
+            prop_assert_eq!(script.dead(just_before), script.dead(after));
+            prop_assert_eq!(script.purges(just_before), script.purges(after));
         }
     }
 }

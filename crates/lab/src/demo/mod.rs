@@ -1,13 +1,17 @@
-//! One node, four example endpoints of different speed, one of which dies and returns, and users at
-//! work; beside it the same users with endpoints of the same kind, chosen at random.
+//! One node with a cache, five example endpoints of different speed, two of which die and return, and
+//! users at work; beside it the same users with endpoints of the same kind, chosen at random, uncached.
 //!
 //! Everything is real, with sockets, in this process; both sides run at the same time and every
-//! number is measured at the users. Pure: `chance`, `histogram`, `network`, `tally`, [`screen`].
+//! number is measured at the users and the endpoints. Pure: `chance`, `content`, `histogram`, `network`,
+//! `tally`, [`screen`].
 
 mod chance;
+mod connection;
+mod content;
 mod endpoint;
 mod histogram;
 mod network;
+mod purge;
 pub mod screen;
 mod stage;
 mod tally;
@@ -22,15 +26,15 @@ use node::StartError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
 
-use self::chance::Outage;
+use self::chance::Script;
 use self::stage::Stage;
-pub use self::tally::{Part, Side};
+pub use self::tally::{EndpointWork, Part, Side};
 use self::users::Arrivals;
-pub use self::view::{Happening, Moment, Opened, Row, Summary, View};
+pub use self::view::{CacheRow, Happening, Moment, Opened, Row, Summary, View};
 
 /// Time from one [`View`] to the next.
 pub const TICK: Duration = Duration::from_millis(500);
-/// How often the mortal endpoint dies, if the demo has no end.
+/// How often the mortal endpoints die, if the demo has no end.
 const CYCLE: Duration = Duration::from_secs(30);
 
 /// How the demo runs.
@@ -87,7 +91,8 @@ async fn play(
     show: &mut dyn FnMut(Moment<'_>),
 ) -> Result<Duration, DemoError> {
     stage.checked().await;
-    let outage = Outage::each(length.unwrap_or(CYCLE));
+    stage.crowds[0].fetch_pictures().await;
+    let script = Script::each(length.unwrap_or(CYCLE));
     let arrivals = Arrivals::start(stage.crowds.clone(), network::RATE)?;
     let began = Instant::now();
     stage.began = began;
@@ -95,10 +100,11 @@ async fn play(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let now = began.elapsed();
-        stage.live_or_die(outage.dead(now))?;
+        stage.live_or_die(script.dead(now))?;
+        stage.purge_till(script.purges(now)).await;
         tokio::select! {
             _ = ticks.tick() => show(Moment::View(&stage.view(length))),
-            () = sleep_until((began + outage.next(now)).into()) => {}
+            () = sleep_until((began + script.next(now)).into()) => {}
             () = until(length.map(|length| began + length)) => break,
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,

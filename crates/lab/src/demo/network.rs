@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::content::PICTURES;
+
 /// How an example endpoint is.
 #[derive(Debug)]
 pub struct Character {
@@ -19,21 +21,32 @@ const fn character(name: &'static str, millis: u64) -> Character {
     Character { name, typical: Duration::from_millis(millis), workers: 4 }
 }
 
-/// The endpoints. The slowest can do 100 requests a second, so a quarter of [`RATE`] is no overload
-/// for it: random choice has a fair chance.
-pub const ENDPOINTS: [Character; 4] =
-    [character("a", 4), character("b", 8), character("c", 16), character("d", 40)];
-/// Which of them dies and returns.
-pub const MORTAL: usize = 1;
+/// The endpoints: those of the shop, and the only one that has pictures. The shop's slowest can do 100
+/// requests a second, which is more than a quarter of those for the shop, and the pictures' 200, which is
+/// more than those for pictures: without a cache and chosen at random, none is overloaded.
+pub const ENDPOINTS: [Character; 5] =
+    [character("a", 4), character("b", 8), character("c", 16), character("d", 40), character("e", 20)];
+/// How many of them are the shop's.
+pub const SHOP: usize = 4;
+/// Which of them die and return, at the same time.
+pub const MORTALS: [usize; 2] = [1, 4];
 /// Requests that users send to each side in a second.
 pub const RATE: f64 = 200.0;
-/// The service that Nearside balances as it can.
-pub const NEARSIDE: &str = "shop";
-/// What a request to the other service begins with.
+/// The services that Nearside serves as it can, in the order of their endpoints.
+pub const NEARSIDE: [&str; 2] = ["shop", "pictures"];
+/// What a request to the other services begins with.
 pub const RANDOM_PATH: &str = "/random";
+/// The line of the file behind which the services for comparison stand.
+pub const PLAIN: &str = "# The same below /random, without any of that.";
+/// Where the node asks whether an endpoint is well.
+pub const HEALTH_PATH: &str = "/health";
 
-/// The node's file. Both services have endpoints of the same characters, each its own.
-pub fn text(listen: SocketAddr, admin: SocketAddr, nearside: &[SocketAddr], random: &[SocketAddr]) -> String {
+/// The node's file. Both sides have endpoints of the same characters, each its own; `near` and `random`
+/// are in the order of [`ENDPOINTS`].
+pub fn text(listen: SocketAddr, admin: SocketAddr, near: &[SocketAddr], random: &[SocketAddr]) -> String {
+    let [shop, pictures] = NEARSIDE;
+    let [near, random] = [near, random].map(list);
+    let path = PICTURES.path;
     format!(
         r#"[node]
 name = "demo"
@@ -45,40 +58,69 @@ listen = "{admin}"
 [[listen]]
 address = "{listen}"
 
-[service.{NEARSIDE}]
+[limits]
+connections_per_client = 4096  # all users are one machine here
+
+[[route]]
+service = "{shop}"
+cache = {{}}
+
+[[route]]
+path = "{path}*"
+service = "{pictures}"
+cache = {{ stale_if_error = "1m" }}
+
+[service.{shop}]
 balance = "latency"
 endpoints = [
-{nearside}]
-health = {{ every = "500ms", fall = 2 }}
+{}]
+health = {{ path = "{HEALTH_PATH}", every = "500ms", fall = 2 }}
 outliers = {{ errors = 3, eject = "1s" }}
 retry = {{ attempts = 2 }}
 
-[service.random]
+[service.{pictures}]
+endpoints = [
+{}]
+health = {{ path = "{HEALTH_PATH}", every = "500ms", fall = 2 }}
+
+{PLAIN}
+[[route]]
+path = "{RANDOM_PATH}/*"
+service = "random-{shop}"
+
+[[route]]
+path = "{RANDOM_PATH}{path}*"
+service = "random-{pictures}"
+
+[service.random-{shop}]
 balance = "random"
 endpoints = [
-{random}]
+{}]
 outliers = false
 retry = {{ attempts = 0 }}
 
-[[route]]
-service = "{NEARSIDE}"
-
-[[route]]
-path = "{RANDOM_PATH}/*"
-service = "random"
+[service.random-{pictures}]
+endpoints = [
+{}]
+outliers = false
+retry = {{ attempts = 0 }}
 "#,
-        nearside = list(nearside),
-        random = list(random),
+        near[0], near[1], random[0], random[1],
     )
 }
 
-fn list(addresses: &[SocketAddr]) -> String {
-    let mut lines = String::new();
-    for (address, is) in addresses.iter().zip(&ENDPOINTS) {
+/// The endpoints of the shop, and those of pictures.
+fn list(addresses: &[SocketAddr]) -> [String; 2] {
+    let mut lists = [String::new(), String::new()];
+    for (index, (address, is)) in addresses.iter().zip(&ENDPOINTS).enumerate() {
         let ms = is.typical.as_millis();
-        let _ = writeln!(lines, "  \"http://{address}\",  # {}, about {ms} ms", is.name);
+        let _ = writeln!(
+            lists[usize::from(index >= SHOP)],
+            "  \"http://{address}\",  # {}, about {ms} ms",
+            is.name
+        );
     }
-    lines
+    lists
 }
 
 #[cfg(test)]
@@ -89,16 +131,20 @@ mod tests {
 
     #[test]
     fn the_configuration_holds_without_a_warning() {
-        let [listen, admin] = [8080, 9900].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let near = [1, 2, 3, 4].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let random = [5, 6, 7, 8].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let text = text(listen, admin, &near, &random);
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let text = text(at(8080), at(9900), &[1, 2, 3, 4, 5].map(at), &[6, 7, 8, 9, 10].map(at));
         let loaded = config::parse(&text, "demo", Path::new(""), &|_| None)
             .unwrap_or_else(|report| panic!("{report}"));
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-        let random = &loaded.plan.services["random"];
-        assert_eq!(random.balance, Balance::Random);
-        assert_eq!((random.retry.attempts, &random.outliers, &random.health), (0, &None, &None));
-        assert_eq!(loaded.plan.services[NEARSIDE].endpoints.len(), ENDPOINTS.len());
+        let service = |name: &str| &loaded.plan.services[name];
+        for name in ["random-shop", "random-pictures"] {
+            let random = service(name);
+            assert_eq!((random.retry.attempts, &random.outliers, &random.health), (0, &None, &None));
+        }
+        assert_eq!(service("random-shop").balance, Balance::Random);
+        let counts = NEARSIDE.map(|name| service(name).endpoints.len());
+        assert_eq!(counts, [SHOP, ENDPOINTS.len() - SHOP]);
+        let cached = loaded.plan.routes.iter().filter(|route| route.cache.is_some()).count();
+        assert_eq!(cached, 2, "only Nearside's routes are");
     }
 }

@@ -1,15 +1,17 @@
 //! How the demo looks, as text: pure, so that a test can read it.
 
 use std::fmt::Write as _;
+use std::slice;
 
 use upstream::usable::Standing;
 
-use super::{Happening, Opened, Row, Side, Summary, View};
+use super::network::PLAIN;
+use super::{CacheRow, Happening, Opened, Part, Row, Side, Summary, View};
 
 /// Cells of a share's bar.
 const BAR: usize = 12;
 /// What happened that a table shows.
-const SHOWN: usize = 5;
+const SHOWN: usize = 6;
 
 /// Puts colours around words, or nothing.
 #[derive(Debug, Clone, Copy)]
@@ -47,25 +49,30 @@ impl Style {
 /// What the demo opened and what to try.
 pub fn opening(opened: &Opened, style: Style) -> String {
     let Opened { node, admin, config } = opened;
-    let config: String = config.lines().map(|line| format!("{}\n", indented(line))).collect();
+    // What follows is the same again, and less.
+    let own = config.split_inclusive(PLAIN).next().unwrap_or(config);
+    let config: String = own.lines().map(|line| format!("{}\n", indented(line))).collect();
     format!(
         "{title}
-Two services run side by side on it and get the same requests at the same moments.
-\"shop\" is balanced by latency, with checks and retries; \"random\" by random choice.
-Endpoint b of both dies and returns.
+Two sides get the same requests at the same moments: pictures, pages, an API, private accounts.
+Nearside keeps in its cache what it may, balances by latency, checks and retries.
+The other side, below /random, picks endpoints at random and does no more.
+Endpoints b and e of both die and return; only e has pictures. Tag \"pages\" is purged now and then.
+Pictures were fetched once before users came: what is not stored can't stand in for e.
 
 {running}
 {config}
 {trying}
-  curl -i http://{node}/          # who answers you?
-  curl -i http://{node}/random    # and here, while b is dead?
-  curl http://{admin}/api/v1/services
-  curl http://{admin}/metrics
+  curl -I http://{node}/pictures/1     # Age, Cache-Status: from the cache?
+  curl -i http://{node}/account        # private: an endpoint answers each time
+  curl -i http://{node}/random/account # and here, while b is dead?
+  nearside purge --tag pages --admin http://{admin}
   nearside status --admin http://{admin}
-  nearside explain --admin http://{admin} http://{node}/
+  nearside explain --admin http://{admin} http://{node}/pages/1
+  curl http://{admin}/metrics
 
 ",
-        title = style.bold("One node, four endpoints of different speed, users at work."),
+        title = style.bold("One node with a cache, five endpoints of different speed, users at work."),
         running = style.bold("What the node runs"),
         config = style.dim(&config),
         trying = style.bold("What to try meanwhile, in another terminal"),
@@ -85,19 +92,26 @@ pub fn table(view: &View, style: Style) -> String {
     let mut text = style.bold(&format!("{:.1} s {end}", view.elapsed.as_secs_f64())) + "\n\n";
     text += &style.dim(&format!(
         "{:<8}  {:<13}  {:<BAR$}  {:>5}  {:>4}  {:>9}  {:>7}  {:>7}\n",
-        "ENDPOINT", "STATE", "LAST 5 S", "SHARE", "/S", "IN FLIGHT", "P50", "P99"
+        "FROM", "STATE", "LAST 5 S", "SHARE", "/S", "IN FLIGHT", "P50", "P99"
     ));
+    text += &cache(&view.cache, style);
     for row in &view.rows {
         text += &endpoint(row, style);
     }
     text += "\n";
     text += &sides(&view.nearside, &view.random, style);
+    text += &worth(&view.nearside, style);
     text += "\n";
     let skipped = view.happenings.len().saturating_sub(SHOWN);
     for happening in &view.happenings[skipped..] {
         text += &happened(happening, style);
     }
     text + &"\n".repeat(SHOWN.saturating_sub(view.happenings.len()))
+}
+
+fn cache(row: &CacheRow, style: Style) -> String {
+    let state = style.green(&format!("{:<13}", "in memory"));
+    from("cache", &state, &row.part, row.per_second, "")
 }
 
 fn endpoint(row: &Row, style: Style) -> String {
@@ -108,14 +122,16 @@ fn endpoint(row: &Row, style: Style) -> String {
         (true, _) => style.dim(&state),
         (false, _) => style.red(&state),
     };
-    let part = &row.part;
-    let name = format!("{}, {} ms", part.name, row.typical.as_millis());
+    let name = format!("{}, {} ms", row.part.name, row.typical.as_millis());
+    from(&name, &state, &row.part, row.per_second, &row.in_flight.to_string())
+}
+
+/// What came from there lately.
+fn from(name: &str, state: &str, part: &Part, per_second: f64, in_flight: &str) -> String {
     format!(
-        "{name:<8}  {state}  {:<BAR$}  {:>5}  {:>4.0}  {:>9}  {:>7}  {:>7}\n",
+        "{name:<8}  {state}  {:<BAR$}  {:>5}  {per_second:>4.0}  {in_flight:>9}  {:>7}  {:>7}\n",
         bar(part.share),
         percent(part.share),
-        row.per_second,
-        row.in_flight,
         ms(part.p50_ms),
         ms(part.p99_ms),
     )
@@ -143,16 +159,42 @@ fn bar(share: f64) -> String {
 
 fn sides(nearside: &Side, random: &Side, style: Style) -> String {
     let heading = format!(
-        "{:<25}  {:>9}  {:>7}  {:>7}  {:>7}\n",
-        "SINCE THE BEGINNING", "REQUESTS", "FAILED", "P50", "P99"
+        "{:<19}  {:>8}  {:>6}  {:>7}  {:>7}  {:>12}  {:>7}\n",
+        "SINCE THE BEGINNING", "REQUESTS", "FAILED", "P50", "P99", "AT ENDPOINTS", "BYTES"
     );
     let line = |name: &str, side: &Side| {
-        let failed = format!("{:>7}", side.failed);
+        let failed = format!("{:>6}", side.failed);
         let failed = if side.failed > 0 { style.red(&failed) } else { failed };
-        let (p50, p99) = (ms(side.p50_ms), ms(side.p99_ms));
-        format!("{name:<25}  {:>9}  {failed}  {p50:>7}  {p99:>7}\n", side.requests)
+        let (p50, p99, work) = (ms(side.p50_ms), ms(side.p99_ms), side.endpoint_work);
+        format!(
+            "{name:<19}  {:>8}  {failed}  {p50:>7}  {p99:>7}  {:>12}  {:>7}\n",
+            side.requests,
+            work.requests,
+            size(work.bytes)
+        )
     };
-    style.dim(&heading) + &line("Nearside", nearside) + &line("random choice, no retries", random)
+    style.dim(&heading) + &line("Nearside", nearside) + &line("plain random choice", random)
+}
+
+/// What the cache is worth, in two lines.
+fn worth(side: &Side, style: Style) -> String {
+    let (hits, saved) = (style.green(&format!("{} hits", percent(side.cache.share))), side.saved());
+    format!(
+        "
+{}  {hits}, p50 {} (others {}) · {} stale · {} collapsed
+{}  {} of {} requests to endpoints, {} of {}
+",
+        style.dim("CACHE"),
+        ms(side.cache.p50_ms),
+        ms(side.others_p50_ms),
+        side.stale,
+        side.collapsed,
+        style.dim("SAVED"),
+        saved.requests,
+        side.requests - side.failed,
+        size(saved.bytes),
+        size(side.bytes),
+    )
 }
 
 fn happened(happening: &Happening, style: Style) -> String {
@@ -166,7 +208,8 @@ pub fn line(view: &View) -> String {
         let dead = if row.alive { "" } else { " (dead)" };
         format!("{}{dead} {}", row.part.name, percent(row.part.share))
     };
-    let parts: Vec<String> = view.rows.iter().map(part).collect();
+    let cache = format!("cache {}", percent(view.cache.part.share));
+    let parts: Vec<String> = std::iter::once(cache).chain(view.rows.iter().map(part)).collect();
     let side = |side: &Side| {
         let p99 = ms(side.p99_ms);
         format!("{} requests, {} failed, p99 {p99}", side.requests, side.failed)
@@ -182,7 +225,7 @@ pub fn line(view: &View) -> String {
 
 /// What it came to.
 pub fn summary(summary: &Summary, style: Style) -> String {
-    let Summary { seconds, nearside, random, happenings } = summary;
+    let Summary { seconds, nearside, random, happenings, .. } = summary;
     let mut text = style.bold(&format!("In {seconds:.1} s")) + "\n";
     for happening in happenings {
         text += &happened(happening, style);
@@ -190,9 +233,10 @@ pub fn summary(summary: &Summary, style: Style) -> String {
     text += "\n";
     text += &style.dim(&format!(
         "{:<8}  {:>8}  {:>5}  {:>7}  {:>7}   {:>6}  {:>5}  {:>7}  {:>7}\n",
-        "ENDPOINT", "NEARSIDE", "SHARE", "P50", "P99", "RANDOM", "SHARE", "P50", "P99"
+        "FROM", "NEARSIDE", "SHARE", "P50", "P99", "RANDOM", "SHARE", "P50", "P99"
     ));
-    for (near, random) in nearside.endpoints.iter().zip(&random.endpoints) {
+    let all = |side: &Side| [slice::from_ref(&side.cache), &side.endpoints].concat();
+    for (near, random) in all(nearside).iter().zip(&all(random)) {
         let _ = writeln!(
             text,
             "{:<8}  {:>8}  {:>5}  {:>7}  {:>7}   {:>6}  {:>5}  {:>7}  {:>7}",
@@ -209,6 +253,7 @@ pub fn summary(summary: &Summary, style: Style) -> String {
     }
     text += "\n";
     text += &sides(nearside, random, style);
+    text += &worth(nearside, style);
     let verdict = match summary.holds() {
         true => style.green("Nearside answered every request."),
         false => style.red("Nearside did not answer every request."),
@@ -218,6 +263,13 @@ pub fn summary(summary: &Summary, style: Style) -> String {
 
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
+}
+
+fn size(bytes: u64) -> String {
+    match bytes as f64 / 1e6 {
+        megabytes @ ..10.0 => format!("{megabytes:.1} MB"),
+        megabytes => format!("{megabytes:.0} MB"),
+    }
 }
 
 fn ms(ms: Option<f64>) -> String {
@@ -231,22 +283,33 @@ fn ms(ms: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::Part;
+    use crate::demo::EndpointWork;
     use std::time::Duration;
 
-    const PLAIN: Style = Style { colour: false };
+    const PLAIN_STYLE: Style = Style { colour: false };
 
-    fn side(failed: u64, shares: [f64; 2]) -> Side {
-        let part = |(name, share)| Part {
+    fn side(failed: u64, cached: f64, shares: [f64; 2]) -> Side {
+        let part = |name, share, p50| Part {
             name,
             answers: (share * 1000.0) as u64,
             share,
-            p50_ms: (share > 0.0).then_some(4.25),
+            p50_ms: (share > 0.0).then_some(p50),
             p99_ms: (share > 0.0).then_some(123.4),
         };
-        let (p50_ms, p99_ms) = (Some(4.25), Some(123.4));
-        let endpoints = ["a", "b"].into_iter().zip(shares).map(part).collect();
-        Side { requests: 1000 + failed, failed, p50_ms, p99_ms, endpoints }
+        let [a, b] = shares;
+        Side {
+            requests: 1000 + failed,
+            failed,
+            p50_ms: Some(4.25),
+            p99_ms: Some(123.4),
+            bytes: 12_345_678,
+            cache: part("cache", cached, 0.21),
+            stale: 20,
+            others_p50_ms: Some(4.25),
+            collapsed: 10,
+            endpoints: vec![part("a", a, 4.25), part("b", b, 4.25)],
+            endpoint_work: EndpointWork { requests: 1000 - (cached * 1000.0) as u64, bytes: 3_456_789 },
+        }
     }
 
     fn row(alive: bool, standing: Standing, side: &Side, index: usize) -> Row {
@@ -256,11 +319,12 @@ mod tests {
     }
 
     fn view() -> View {
-        let (nearside, random) = (side(0, [0.75, 0.0]), side(83, [0.5, 0.25]));
+        let (nearside, random) = (side(0, 0.75, [0.25, 0.0]), side(83, 0.0, [0.5, 0.5]));
         let happening = |seconds| Happening { seconds, what: "b is killed".into() };
         View {
             elapsed: Duration::from_millis(12_345),
             length: Some(Duration::from_secs(20)),
+            cache: CacheRow { per_second: 150.0, part: nearside.cache.clone() },
             rows: vec![row(true, Standing::Up, &nearside, 0), row(false, Standing::Ejected, &nearside, 1)],
             nearside,
             random,
@@ -271,19 +335,24 @@ mod tests {
     #[test]
     fn a_table_reads_well() {
         assert_eq!(
-            table(&view(), PLAIN),
+            table(&view(), PLAIN_STYLE),
             "\
 12.3 s of 20 s
 
-ENDPOINT  STATE          LAST 5 S      SHARE    /S  IN FLIGHT      P50      P99
-a, 4 ms   well           █████████      75 %   150          1   4.2 ms   123 ms
+FROM      STATE          LAST 5 S      SHARE    /S  IN FLIGHT      P50      P99
+cache     in memory      █████████      75 %   150              0.2 ms   123 ms
+a, 4 ms   well           ███            25 %    50          1   4.2 ms   123 ms
 b, 4 ms   dead, ejected                  0 %     0          1        -        -
 
-SINCE THE BEGINNING         REQUESTS   FAILED      P50      P99
-Nearside                        1000        0   4.2 ms   123 ms
-random choice, no retries       1083       83   4.2 ms   123 ms
+SINCE THE BEGINNING  REQUESTS  FAILED      P50      P99  AT ENDPOINTS    BYTES
+Nearside                 1000       0   4.2 ms   123 ms           250   3.5 MB
+plain random choice      1083      83   4.2 ms   123 ms          1000   3.5 MB
+
+CACHE  75 % hits, p50 0.2 ms (others 4.2 ms) · 20 stale · 10 collapsed
+SAVED  750 of 1000 requests to endpoints, 8.9 MB of 12 MB
 
    6.7 s  b is killed
+
 
 
 
@@ -295,10 +364,10 @@ random choice, no retries       1083       83   4.2 ms   123 ms
     #[test]
     fn a_table_is_always_as_high_and_never_wide() {
         let mut view = view();
-        let height = table(&view, PLAIN).lines().count();
+        let height = table(&view, PLAIN_STYLE).lines().count();
         for _ in 0..10 {
             view.happenings.push(view.happenings[0].clone());
-            let text = table(&view, PLAIN);
+            let text = table(&view, PLAIN_STYLE);
             assert_eq!(text.lines().count(), height);
             assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         }
@@ -316,9 +385,19 @@ random choice, no retries       1083       83   4.2 ms   123 ms
     fn a_line_says_the_same_in_short() {
         assert_eq!(
             line(&view()),
-            "12 s · a 75 %, b (dead) 0 % · Nearside: 1000 requests, 0 failed, p99 123 ms · \
+            "12 s · cache 75 %, a 25 %, b (dead) 0 % · Nearside: 1000 requests, 0 failed, p99 123 ms · \
              random: 1083 requests, 83 failed, p99 123 ms\n"
         );
+    }
+
+    #[test]
+    fn the_opening_shows_what_nearside_runs_and_not_what_it_is_compared_with() {
+        let [node, admin] = [8080, 9900].map(|port| ([127, 0, 0, 1], port).into());
+        let config = format!("[node]\n\n{PLAIN}\n[service.other]\n");
+        let text = opening(&Opened { node, admin, config }, PLAIN_STYLE);
+        assert!(text.contains(&format!("  [node]\n\n  {PLAIN}\n\n")), "{text}");
+        assert!(!text.contains("service.other"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     }
 
     #[test]
@@ -328,18 +407,19 @@ random choice, no retries       1083       83   4.2 ms   123 ms
         for code in ["1", "2", "1;31", "1;32", "1;33", "0"] {
             painted = painted.replace(&format!("\x1b[{code}m"), "");
         }
-        assert_eq!(painted, table(&view(), PLAIN));
+        assert_eq!(painted, table(&view(), PLAIN_STYLE));
     }
 
     #[test]
     fn a_summary_says_whether_it_held() {
         let View { nearside, random, happenings, .. } = view();
-        let mut whole = Summary { seconds: 20.0, nearside, random, happenings };
-        let text = summary(&whole, PLAIN);
+        let node_cache = [("hit", 750)].into();
+        let mut whole = Summary { seconds: 20.0, nearside, random, node_cache, happenings };
+        let text = summary(&whole, PLAIN_STYLE);
         assert!(text.starts_with("In 20.0 s\n   6.7 s  b is killed\n"), "{text}");
         assert!(text.ends_with("\nNearside answered every request.\n"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         whole.nearside.failed = 1;
-        assert!(summary(&whole, PLAIN).ends_with("\nNearside did not answer every request.\n"));
+        assert!(summary(&whole, PLAIN_STYLE).ends_with("\nNearside did not answer every request.\n"));
     }
 }

@@ -1,7 +1,7 @@
 //! Users at work: requests that come when they come, whether or not earlier ones were answered.
 //!
 //! A request's time counts from when it was to be sent, so a slow answer can't hide the requests that
-//! wait behind it (coordinated omission). Both sides get the same arrivals at the same moments, each
+//! wait behind it (coordinated omission). Both sides get the same requests at the same moments, each
 //! over connections of its own.
 
 use std::io;
@@ -11,45 +11,39 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
-use wire::framing::{Length, keeps_alive, of_answer};
-use wire::{Limits, Method, ResponseHead};
+use wire::Method;
 
 use super::chance;
+use super::connection::Connection;
+use super::content::{PICTURES, Wishes};
 use super::endpoint::SERVED_BY;
 use super::network::ENDPOINTS;
-use super::tally::Tally;
+use super::tally::{How, Met, Tally};
 
 /// Requests of one side that may be under way; more count as failed.
 const MOST: u32 = 1000;
 /// How long a user waits; then the request counts as failed.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a kept connection may be unused; well below what the node allows.
-const KEPT: Duration = Duration::from_secs(20);
-/// The longest body of an answer.
-const BODY: u64 = 64 << 10;
-/// The largest head of an answer.
-const HEAD: Limits = Limits { bytes: 16 << 10, fields: 64 };
-
 /// The users of one side.
 pub struct Crowd {
     node: SocketAddr,
-    request: String,
+    /// What their paths begin with.
+    side: &'static str,
     room: Arc<Semaphore>,
     kept: Mutex<Vec<Connection>>,
     tally: Mutex<Tally>,
 }
 
 impl Crowd {
-    /// Users who ask the node for `path`.
-    pub fn new(node: SocketAddr, path: &str) -> Arc<Crowd> {
+    /// Users who ask the node for what is below `side`.
+    pub fn new(node: SocketAddr, side: &'static str) -> Arc<Crowd> {
         Arc::new(Crowd {
             node,
-            request: format!("GET {path} HTTP/1.1\r\nHost: {node}\r\n\r\n"),
+            side,
             room: Arc::new(Semaphore::new(MOST as usize)),
             kept: Mutex::default(),
             tally: Mutex::default(),
@@ -67,82 +61,50 @@ impl Crowd {
         lock(&self.kept).clear();
     }
 
-    fn send(self: &Arc<Self>, due: Instant, runtime: &Handle) {
+    /// Asks for each picture once. What was never stored could not be served when its endpoint is dead.
+    pub async fn fetch_pictures(self: &Arc<Self>) {
+        let mut asked = JoinSet::new();
+        for index in 0..PICTURES.count {
+            let (crowd, path) = (self.clone(), PICTURES.item(index));
+            asked.spawn(async move { timeout(PATIENCE, crowd.ask(&path)).await });
+        }
+        // One that fails now is news later, when a user misses it.
+        while asked.join_next().await.is_some() {}
+    }
+
+    fn send(self: &Arc<Self>, due: Instant, path: &Arc<str>, runtime: &Handle) {
         let Ok(place) = self.room.clone().try_acquire_owned() else {
             return lock(&self.tally).note(None, due.elapsed());
         };
-        let crowd = self.clone();
+        let (crowd, path) = (self.clone(), path.clone());
         runtime.spawn(async move {
-            let answer = timeout(PATIENCE, crowd.ask()).await;
-            let by = answer.ok().and_then(Result::ok).flatten();
-            lock(&crowd.tally).note(by, due.elapsed());
+            let answer = timeout(PATIENCE, crowd.ask(&path)).await;
+            let met = answer.ok().and_then(Result::ok).flatten();
+            lock(&crowd.tally).note(met, due.elapsed());
             drop(place);
         });
     }
 
-    /// Who answered; none: it was no good answer.
-    async fn ask(&self) -> io::Result<Option<usize>> {
+    /// What came; none: it was no good answer.
+    async fn ask(&self, path: &str) -> io::Result<Option<Met>> {
         let mut connection = match self.kept() {
             Some(kept) => kept,
             None => Connection::to(self.node).await?,
         };
-        let (by, keep) = connection.exchange(self.request.as_bytes()).await?;
-        if keep {
-            connection.used = Instant::now();
+        let request = format!("GET {}{path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.side, self.node);
+        let bytes = connection.exchange(Method::Get, request.as_bytes()).await?.len() as u64;
+        let fields = &connection.head.fields;
+        let name = fields.get_named(SERVED_BY.as_bytes()).filter(|_| connection.head.status == 200);
+        let by = ENDPOINTS.iter().position(|endpoint| Some(endpoint.name.as_bytes()) == name);
+        let how = How::told(fields.get_named(b"cache-status"));
+        if connection.keeps_alive() {
             lock(&self.kept).push(connection);
         }
-        Ok(by)
+        Ok(by.map(|by| Met { by, how, bytes }))
     }
 
     fn kept(&self) -> Option<Connection> {
-        let last = lock(&self.kept).pop()?;
-        (last.used.elapsed() < KEPT).then_some(last)
-    }
-}
-
-/// A user's connection to the node.
-struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-    head: ResponseHead,
-    used: Instant,
-}
-
-impl Connection {
-    async fn to(node: SocketAddr) -> io::Result<Connection> {
-        let stream = TcpStream::connect(node).await?;
-        stream.set_nodelay(true)?;
-        Ok(Connection { stream, buffer: Vec::new(), head: ResponseHead::default(), used: Instant::now() })
-    }
-
-    /// Sends a GET. Tells who answered, if it was a good answer, and whether the connection can be kept.
-    async fn exchange(&mut self, request: &[u8]) -> io::Result<(Option<usize>, bool)> {
-        self.buffer.clear();
-        self.stream.write_all(request).await?;
-        let head = loop {
-            if let Some(end) = self.head.read(&self.buffer, HEAD).map_err(io::Error::other)? {
-                break end;
-            }
-            self.read().await?;
-        };
-        let body = match of_answer(&self.head, Method::Get).map_err(io::Error::other)? {
-            Length::Exact(length) if length <= BODY => length as usize,
-            _ => return Err(io::Error::other("no endpoint here answers so")),
-        };
-        while self.buffer.len() < head + body {
-            self.read().await?;
-        }
-        let fields = &self.head.fields;
-        let name = fields.get_named(SERVED_BY.as_bytes()).filter(|_| self.head.status == 200);
-        let by = ENDPOINTS.iter().position(|endpoint| Some(endpoint.name.as_bytes()) == name);
-        Ok((by, keeps_alive(self.head.version, fields)))
-    }
-
-    async fn read(&mut self) -> io::Result<()> {
-        match self.stream.read_buf(&mut self.buffer).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
-        }
+        lock(&self.kept).pop().filter(Connection::is_young)
     }
 }
 
@@ -154,19 +116,21 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// Sends `rate` requests a second to each side, on the runtime that this is called in.
+    /// Sends `rate` requests a second to each side, the same to both, on the runtime that this is called in.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(mut sides: [Arc<Crowd>; 2], rate: f64) -> io::Result<Arrivals> {
         let over = Arc::new(AtomicBool::new(false));
         let (runtime, stop) = (Handle::current(), over.clone());
+        let wishes = Wishes::new();
         let thread = std::thread::Builder::new().name("users".into()).spawn(move || {
             let mut due = Instant::now();
             while !stop.load(Relaxed) {
                 due += chance::gap(rate, fastrand::f64());
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                sides.iter().for_each(|crowd| crowd.send(due, &runtime));
+                let path = wishes.path(fastrand::f64(), fastrand::f64()).into();
+                sides.iter().for_each(|crowd| crowd.send(due, &path, &runtime));
                 // Neither side is always the second.
                 sides.reverse();
             }

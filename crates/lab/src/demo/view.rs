@@ -1,5 +1,6 @@
 //! What is shown of the demo: plain data, each a moment of it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct View {
     pub elapsed: Duration,
     /// How long it will last.
     pub length: Option<Duration>,
+    /// Nearside's cache, lately.
+    pub cache: CacheRow,
     /// Nearside's endpoints, lately.
     pub rows: Vec<Row>,
     /// Nearside since the beginning.
@@ -43,6 +46,15 @@ pub struct View {
     pub random: Side,
     /// What happened last, oldest first.
     pub happenings: Vec<Happening>,
+}
+
+/// The cache lately.
+#[derive(Debug, Clone)]
+pub struct CacheRow {
+    /// Its answers in a second.
+    pub per_second: f64,
+    /// What it did in the last seconds.
+    pub part: Part,
 }
 
 /// An endpoint lately.
@@ -80,6 +92,8 @@ pub struct Summary {
     pub nearside: Side,
     /// What the same users met with random choice.
     pub random: Side,
+    /// What became of all requests to cached routes, as the node counted them since it started.
+    pub node_cache: BTreeMap<&'static str, u64>,
     /// What happened, oldest first; the last ones, if there were many.
     pub happenings: Vec<Happening>,
 }

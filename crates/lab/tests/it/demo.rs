@@ -1,4 +1,4 @@
-//! The demo at work: both sides are served, and only one of them loses requests to the endpoint that dies.
+//! The demo at work: both sides are served, and only one of them loses requests to the endpoints that die.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -21,7 +21,7 @@ fn get(at: SocketAddr, path: &str) -> String {
 }
 
 fn look_around(opened: &Opened) {
-    for (path, address) in [("/", opened.node), ("/random", opened.node), ("/readyz", opened.admin)] {
+    for (path, address) in [("/", opened.node), ("/random/", opened.node), ("/readyz", opened.admin)] {
         let answer = get(address, path);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
     }
@@ -50,13 +50,28 @@ fn play() -> Summary {
     assert!(summary.holds());
     assert!(near.requests >= 400, "{summary:?}");
     assert_eq!(near.requests, random.requests, "the same users ask both sides");
-    // A quarter of a third of its requests went to nobody.
+    // A half of a third of its requests went to nobody.
     assert!(random.failed > random.requests / 30, "{summary:?}");
-    assert!(near.p50_ms < random.p50_ms, "{summary:?}");
+    assert!(near.p50_ms < random.p50_ms && near.cache.p50_ms < near.others_p50_ms, "{summary:?}");
     assert!(near.endpoints.iter().all(|part| part.answers > 0), "{summary:?}");
     let told = |what: &str| summary.happenings.iter().any(|happening| happening.what.contains(what));
-    assert!(told("b is killed") && told("b is started again"), "{summary:?}");
+    assert!(told("b and e are killed") && told("b and e are started again"), "{summary:?}");
+    assert!(told("node demo acknowledges"), "{summary:?}");
+    cached(&summary);
     summary
+}
+
+/// What the cache must have done, as users, endpoints and the node counted it.
+fn cached(summary: &Summary) {
+    let (near, random) = (&summary.nearside, &summary.random);
+    assert!(near.cache.share > 0.3, "{summary:?}");
+    assert!(near.stale > 0, "pictures while e was dead: {summary:?}");
+    assert!(near.endpoint_work.requests < random.endpoint_work.requests, "{summary:?}");
+    assert!(near.endpoint_work.bytes < random.endpoint_work.bytes / 2, "{summary:?}");
+    assert_eq!((random.cache.answers, random.stale, random.collapsed), (0, 0, 0), "{summary:?}");
+    let counted = |results: &[&str]| results.iter().map(|result| summary.node_cache[result]).sum::<u64>();
+    let hits = counted(&["hit", "stale"]);
+    assert!(hits >= near.cache.answers, "the node counted {hits} hits: {summary:?}");
 }
 
 #[test]
