@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 pub mod files;
 pub(crate) mod log;
+use crate::Tell;
 use crate::ledger::Purge;
 use crate::object::Object;
 pub use crate::whole::Tell;
@@ -43,7 +44,7 @@ pub enum State {
 }
 pub struct Disk;
 impl Disk {
-    pub fn open(_: &Path, _: u64, _: crate::Tell) -> io::Result<Disk> {
+    pub fn open(_: &Path, _: u64, _: Tell) -> io::Result<Disk> {
         Ok(Disk)
     }
     pub async fn get(&self, _: &[u8], _: impl FnMut(&Object) -> bool) -> Option<Object> {
@@ -52,6 +53,9 @@ impl Disk {
     pub fn keep(&self, _: &Object) {}
     pub async fn refresh(&self, _: &Object) {}
     pub fn begin(&self, _: &Object, _: Option<u64>) -> Option<Writer> {
+        None
+    }
+    pub fn extend(&self, _: &Arc<Stored>) -> Option<Writer> {
         None
     }
     pub async fn retire(&self, _: &[u8], _: &[u8]) -> io::Result<()> {

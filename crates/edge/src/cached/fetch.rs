@@ -42,6 +42,8 @@ pub(super) enum Errand {
     Fill,
     /// A stored object may still hold.
     Validate(Object),
+    /// More of an object that is stored in part.
+    More(Object),
     /// The rest of an object whose beginning is stored.
     Complete(Object, u64),
 }
@@ -61,19 +63,19 @@ impl Errand {
             Some(at) if strong && request.head.fields.get(Known::Range).is_none() => {
                 Errand::Complete(object, at)
             }
-            _ => Errand::Fill,
+            _ => Errand::More(object),
         }
     }
 
     /// Does the client's own `Range` go to the service?
     pub(super) fn wants_range(&self) -> bool {
-        matches!(self, Errand::Fill)
+        matches!(self, Errand::Fill | Errand::More(_))
     }
 
-    fn object(&self) -> Option<&Object> {
+    pub(super) fn object(&self) -> Option<&Object> {
         match self {
             Errand::Fill => None,
-            Errand::Validate(object) | Errand::Complete(object, _) => Some(object),
+            Errand::Validate(object) | Errand::More(object) | Errand::Complete(object, _) => Some(object),
         }
     }
 }
@@ -119,7 +121,7 @@ impl Job {
             head.fields.remove(Known::IfRange);
         }
         match &errand {
-            Errand::Fill => {}
+            Errand::Fill | Errand::More(_) => {}
             Errand::Validate(object) => {
                 conditional::validators(&mut head.fields, object);
             }
@@ -128,7 +130,7 @@ impl Job {
                 head.fields.push(b"if-range", object.field("etag").unwrap_or_default());
             }
         }
-        if let Errand::Fill = errand
+        if errand.wants_range()
             && let Some(if_range) =
                 request.head.fields.get(Known::IfRange).filter(|_| head.fields.get(Known::Range).is_some())
         {

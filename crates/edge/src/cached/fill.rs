@@ -8,7 +8,7 @@ use cache::disk::Writer;
 use cache::flight::{End, WINDOW};
 use cache::freshness::Times;
 use cache::object::New;
-use cache::{Body, Object, range, storing, tags, update, vary};
+use cache::{Body, Object, conditional, range, storing, tags, update, vary};
 use upstream::client::{Exchange, Failed};
 use upstream::{Outcome, clock};
 use wire::{Known, ResponseHead};
@@ -21,6 +21,8 @@ use crate::tries::{self, Answered};
 
 /// Bytes up to which a body is kept in one piece.
 const ONE_PIECE: usize = 64 * 1024;
+/// Bytes of the largest object whose parts are put together in memory if there is a disk tier.
+const PARTS: u64 = 1024 * 1024;
 
 /// Where an answer's body goes beside to those who wait.
 enum Keep {
@@ -38,6 +40,8 @@ struct Plan {
     total: Option<u64>,
     /// It is a part only (206).
     part: bool,
+    /// Bytes that must come for it to be what it says it is, where its length didn't say so.
+    expected: Option<u64>,
 }
 
 /// Passes an answer on to all who wait, and stores it if it may be.
@@ -80,16 +84,17 @@ pub(super) async fn stream(job: &Job, answered: Box<Answered<'_, Nobody>>, times
     let ended = body(job, &mut exchange, held, plan.as_ref(), &mut keep).await;
     let (key, now) = (lease.endpoint().key(), clock::now());
     match ended {
-        Ok(true) => {
+        Ok(Some(came)) => {
             lease.finish(Outcome::Answered { status, latency_ns }, now);
-            if let Some(plan) = plan {
+            let is_it = |plan: &Plan| plan.expected.is_none_or(|expected| expected == came);
+            if let Some(plan) = plan.filter(is_it) {
                 store(job, plan, keep).await;
             }
             job.close();
             job.flight.end(End::Whole(Arc::new(exchange.trailers().clone())));
             exchange.release(key, now);
         }
-        Ok(false) => lease.finish(Outcome::Answered { status, latency_ns }, now),
+        Ok(None) => lease.finish(Outcome::Answered { status, latency_ns }, now),
         Err(failed) => {
             if let Some(kind) = tries::kind(&failed) {
                 lease.finish(Outcome::Failed(kind), now);
@@ -106,6 +111,7 @@ fn plan(job: &Job, head: &ResponseHead, length: Option<u64>, times: Times) -> Re
     let facts = storing::judge(&job.head, head, job.rules(), times).map_err(|why| why.detail())?;
     let mut variant = Vec::new();
     vary::variant(&mut variant, &job.key.rule, &head.fields, &job.head.fields).map_err(|_| "vary-star")?;
+    let mut expected = None;
     let (at, total, part) = match head.status {
         206 => {
             let said = head.fields.get(Known::ContentRange).and_then(range::content_range);
@@ -113,7 +119,10 @@ fn plan(job: &Job, head: &ResponseHead, length: Option<u64>, times: Times) -> Re
             // What doesn't hold together can't be put together.
             let part = match length {
                 Some(length) => said.of_body(length).ok_or("content-range")?,
-                None => said,
+                None => {
+                    expected = Some(said.range.end - said.range.start);
+                    said
+                }
             };
             (part.range.start, part.total, true)
         }
@@ -131,7 +140,7 @@ fn plan(job: &Job, head: &ResponseHead, length: Option<u64>, times: Times) -> Re
         tags: &tags,
         body: Body::Whole(Bytes::new()),
     });
-    Ok(Plan { object, at, total, part })
+    Ok(Plan { object, at, total, part, expected })
 }
 
 /// Finds room for what is to be stored.
@@ -152,16 +161,38 @@ async fn place(
     if too_large || length.is_some_and(|length| length > largest) {
         return (None, Keep::Nowhere, Some("too-large"));
     }
+    if let Some(writer) = beside(job, &plan) {
+        return (Some(plan), Keep::Disk(Box::new(writer)), None);
+    }
     if let Err(why) = cache.retire(&plan.object).await {
         return (None, Keep::Nowhere, Some(why));
     }
-    if length.is_none_or(|length| cache.memory.room_for(length)) {
+    // Parts of something large would be put together in memory again and again.
+    let for_disk = plan.part && cache.disk().is_some() && plan.total.is_none_or(|total| total > PARTS);
+    if !for_disk && length.is_none_or(|length| cache.memory.room_for(length)) {
         return (Some(plan), Keep::Memory, None);
     }
     match cache.begin(&plan.object, plan.total) {
         Some(writer) => (Some(plan), Keep::Disk(Box::new(writer)), None),
         None => (None, Keep::Nowhere, Some("too-large")),
     }
+}
+
+/// A writer for a part beside those of the same representation that are on disk.
+fn beside(job: &Job, plan: &Plan) -> Option<Writer> {
+    let before = job.errand.object().filter(|before| plan.part && is_same(before, &plan.object))?;
+    match before.body() {
+        Body::Disk(stored) if stored.total() == plan.total => job.kept().cache.disk()?.extend(stored),
+        _ => None,
+    }
+}
+
+/// Are both of the same representation, byte for byte (RFC 9111 §3.4)?
+fn is_same(one: &Object, other: &Object) -> bool {
+    one.variant() == other.variant()
+        && one.field("etag").is_some_and(|etag| {
+            other.field("etag").is_some_and(|other| conditional::strongly_equal(etag, other))
+        })
 }
 
 /// The client gets a whole answer where the rest of a stored one came.
@@ -185,14 +216,14 @@ fn complete_head(job: &Job, head: &mut ResponseHead, plan: Option<&Plan>) {
     }
 }
 
-/// Passes the body on, piece by piece; false: nobody needs the rest.
+/// Passes the body on, piece by piece, and says how many bytes it had; none: nobody needs the rest.
 async fn body(
     job: &Job,
     exchange: &mut Exchange<'_, Nobody>,
     held: Bytes,
     plan: Option<&Plan>,
     keep: &mut Keep,
-) -> Result<bool, Failed> {
+) -> Result<Option<u64>, Failed> {
     let mut at = plan.map_or(0, |plan| plan.at);
     let mut came = 0;
     let mut next = (!held.is_empty()).then_some(held);
@@ -201,7 +232,7 @@ async fn body(
             Some(piece) => piece,
             None => match exchange.piece().await? {
                 Some(piece) => piece,
-                None => return Ok(true),
+                None => return Ok(Some(came)),
             },
         };
         // What stays must not hold the large buffer that it came in.
@@ -223,10 +254,10 @@ async fn body(
             outgrow(job, plan, keep).await;
         }
         if !job.flight.push(piece).await {
-            return Ok(false);
+            return Ok(None);
         }
         if matches!(keep, Keep::Disk(_)) && !job.flight.has_passengers() && is_far(exchange) {
-            return Ok(false);
+            return Ok(None);
         }
     }
 }
@@ -320,10 +351,8 @@ fn parts(job: &Job, plan: &Plan, pieces: Vec<Bytes>) -> Body {
     let object = &plan.object;
     let fits = |stored: &Object| vary::fits(stored.variant(), &job.key.rule, &job.head.fields);
     let before = cache.memory.peek(object.primary(), fits);
-    let strong =
-        |object: &Object| object.field("etag").filter(|etag| etag.starts_with(b"\"")).map(<[u8]>::to_vec);
     let merged = match &before {
-        Some(before) if strong(before).is_some() && strong(before) == strong(object) => match before.body() {
+        Some(before) if is_same(before, object) => match before.body() {
             Body::Parts { parts, total } if *total == plan.total => range::merge(parts, &new),
             _ => range::merge(&[], &new),
         },
