@@ -2,7 +2,6 @@
 #![allow(missing_docs)]
 pub mod files;
 pub(crate) mod log;
-use crate::Tell;
 use crate::ledger::Purge;
 use crate::object::Object;
 pub use crate::whole::Tell;

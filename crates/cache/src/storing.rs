@@ -12,7 +12,7 @@ use crate::{Facts, Flags, date};
 /// Why an answer isn't stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum NotStored {
-    /// Only GET's answers are, and those of some POSTs: see [`post_is_storable`].
+    /// Only GET's answers are, and a POST's that say that they are what GET would get (RFC 9110 §9.3.3).
     #[error("an answer to this method isn't stored")]
     Method,
     /// RFC 9111 §5.2.1.5
@@ -101,17 +101,6 @@ pub fn judge(
     let facts = facts(answer, &control, rules, lifetime, times);
     of_use(&answer.fields, &facts)?;
     Ok(facts)
-}
-
-/// Can the answer to a POST be stored for later GETs (RFC 9110 §9.3.3)? It must be a 200 that says how long
-/// it is fresh, and that it is what a GET of the same target would give.
-pub fn post_is_storable(
-    request: &RequestHead,
-    answer: &ResponseHead,
-    rules: &CacheRules,
-    times: Times,
-) -> bool {
-    request.method == Method::Post && judge(request, answer, rules, times).is_ok()
 }
 
 /// Is this field, by its name, not to be stored, as the answer wishes (RFC 9111 §5.2.2.4, §5.2.2.7)?
