@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::disk::Tell;
+use crate::Tell;
 use crate::disk::files::{Files, Folder};
 use crate::disk::log::{self, Done, Found, Log};
 use book::Book;
