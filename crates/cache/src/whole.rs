@@ -124,7 +124,7 @@ impl Cache {
         if object.body().total().is_some_and(|length| length <= PROMOTED)
             && !matches!(object.body(), Body::Disk(_))
         {
-            self.insert(object.clone());
+            self.insert(object);
         }
     }
 
@@ -141,14 +141,14 @@ impl Cache {
     }
 
     /// Into memory, unless it was purged while it came.
-    fn insert(&self, object: Object) -> bool {
+    fn insert(&self, object: &Object) -> bool {
         if !self.memory.insert(object.clone()) {
             return false;
         }
         // A purge is noted before memory is cleaned: looked at in this order, neither misses the other.
-        let stands = self.stands(&object);
+        let stands = self.stands(object);
         if !stands {
-            self.memory.remove(&object);
+            self.memory.remove(object);
         }
         stands
     }
@@ -158,7 +158,7 @@ impl Cache {
         if !self.stands(object) {
             return;
         }
-        self.insert(object.clone());
+        self.insert(object);
         if let Some(disk) = &self.disk {
             disk.keep(object);
         }

@@ -63,8 +63,8 @@ pub enum Command {
 
 /// Show a node at work, with example endpoints and users; nothing to install or write
 ///
-/// One endpoint dies and returns; beside it the same users meet random choice. It ends with Ctrl-C, or
-/// with --for by itself, and with status 1 if Nearside failed a request.
+/// Two endpoints die and return; beside it the same users meet random choice without a cache. It ends
+/// with Ctrl-C, or with --for by itself, and with status 1 if Nearside failed a request.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: nearside demo --for 20s")]
 pub struct Demo {

@@ -13,7 +13,7 @@ use cache::freshness::Times;
 use cache::key::Key;
 use cache::object::New;
 use cache::storing;
-use cache::{Body, Object, conditional, reuse, tags, update};
+use cache::{Body, Flags, Object, conditional, reuse, tags, update};
 use config::plan::{CacheRules, Mirror, Route};
 use upstream::client::{self, BodyError};
 use upstream::{Outcome, Permit, clock};
@@ -304,8 +304,11 @@ async fn ask<'j>(job: &'j Job, trail: &mut Trail) -> Result<Box<Answered<'j, Nob
 }
 
 /// No answer: what is stored may stand in for it.
-fn fail(job: &Job, refusal: Refusal, trail: Trail) {
+fn fail(job: &Job, mut refusal: Refusal, trail: Trail) {
     let disconnected = matches!(refusal.status, 502 | 504);
+    if disconnected && job.errand.object().is_some_and(|it| it.facts().flags.has(Flags::NEVER_STALE)) {
+        refusal.status = 504; // RFC 9111 §5.2.2.2
+    }
     match job.stands_in(disconnected).filter(|_| !refusal.mute) {
         Some(object) => {
             job.trouble(disconnected);

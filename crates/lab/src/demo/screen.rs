@@ -55,7 +55,7 @@ pub fn opening(opened: &Opened, style: Style) -> String {
     format!(
         "{title}
 Two sides get the same requests at the same moments: pictures, pages, an API, private accounts.
-Nearside keeps in its cache what it may, balances by latency, checks and retries.
+Nearside keeps what it may in its cache (here a second or two), balances by latency, and retries.
 The other side, below /random, picks endpoints at random and does no more.
 Endpoints b and e of both die and return; only e has pictures. Tag \"pages\" is purged now and then.
 Pictures were fetched once before users came: what is not stored can't stand in for e.
