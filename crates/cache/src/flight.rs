@@ -82,6 +82,25 @@ impl<T: Clone> Flights<T> {
         }
     }
 
+    /// The same for all that `is` says yes to, by their primary keys.
+    pub fn doom_where(&self, is: impl Fn(&[u8]) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for (_, flights) in shard.extract_if(|primary, _| is(primary)) {
+                for (_, flight) in flights {
+                    flight.doomed.store(true, Ordering::Release);
+                }
+            }
+        }
+    }
+
+    /// Nobody boards the flights of now any more.
+    pub fn close_all(&self) {
+        for shard in &self.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
     /// How many can be boarded.
     pub fn open(&self) -> usize {
         let count = |shard: &Mutex<Shard<T>>| {

@@ -166,6 +166,11 @@ impl Job {
         self.route.cache.as_ref().unwrap_or(&NONE)
     }
 
+    /// Bytes of the largest body worth keeping.
+    pub(super) fn largest(&self) -> u64 {
+        self.rules().largest.unwrap_or(u64::MAX).min(self.kept().cache.largest())
+    }
+
     pub(super) fn kept(&self) -> &Kept {
         &self.thread.shared.kept
     }

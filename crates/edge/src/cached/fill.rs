@@ -152,7 +152,7 @@ async fn place(
 ) -> (Option<Plan>, Keep, Option<&'static str>) {
     let Some(mut plan) = plan else { return (None, Keep::Nowhere, detail) };
     let cache = &job.kept().cache;
-    let largest = job.rules().largest.unwrap_or(u64::MAX).min(cache.largest());
+    let largest = job.largest();
     let whole = if plan.part { plan.total } else { length };
     if !plan.part {
         plan.total = length;
@@ -225,7 +225,7 @@ async fn body(
     keep: &mut Keep,
 ) -> Result<Option<u64>, Failed> {
     let mut at = plan.map_or(0, |plan| plan.at);
-    let mut came = 0;
+    let (mut came, largest) = (0, job.largest());
     let mut next = (!held.is_empty()).then_some(held);
     loop {
         let piece = match next.take() {
@@ -239,6 +239,11 @@ async fn body(
         let piece = if matches!(keep, Keep::Memory) { Bytes::copy_from_slice(&piece) } else { piece };
         at += piece.len() as u64;
         came += piece.len() as u64;
+        if came > largest && !matches!(keep, Keep::Nowhere) {
+            *keep = Keep::Nowhere;
+            job.close();
+            job.flight.stop_keeping();
+        }
         if let Keep::Disk(writer) = keep {
             if !writer.write(at - piece.len() as u64, piece.clone()).await {
                 *keep = Keep::Nowhere;

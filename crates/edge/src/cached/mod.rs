@@ -54,11 +54,14 @@ impl Kept {
         Kept { cache, flights: Flights::new(), held: AtomicU64::new(0) }
     }
 
-    /// What is on its way now and may be purged is not stored. For tags, which are not known before an
-    /// answer comes, `cache.ledger` sees to it.
+    /// What is on its way now and is purged is not stored, and nobody else gets it. Tags are not known
+    /// before an answer comes: nobody else boards, and `cache.ledger` sees to the storing.
     pub fn doom(&self, what: &What) {
-        if let What::Url(primary) = what {
-            self.flights.doom(primary);
+        match what {
+            What::Url(primary) => self.flights.doom(primary),
+            What::Prefix(prefix) => self.flights.doom_where(|primary| primary.starts_with(prefix)),
+            What::All => self.flights.doom_where(|_| true),
+            What::Tag(_) => self.flights.close_all(),
         }
     }
 }
@@ -193,6 +196,7 @@ async fn look(
     turn: &mut Turn<'_, '_, '_>,
 ) -> Result<After, Refusal> {
     let mut collapsed = false;
+    let mut wanted = Wanted { rest: visit.key.rule.clone(), alone: false };
     for round in 0.. {
         let (fwd, errand) = match find(visit, turn.request).await {
             Next::Serve(object, how) => {
@@ -213,15 +217,15 @@ async fn look(
             let key = visit.key.clone();
             return pass::forward(route, key, fwd, turn).await;
         }
-        let solo = round + 1 >= ROUNDS || is_solo(visit, fwd);
-        let Boarding { mut seat, pilot } = board(visit, turn.request, &errand, solo);
+        let solo = wanted.alone || round + 1 >= ROUNDS || is_solo(visit, fwd);
+        let Boarding { mut seat, pilot } = board(visit, turn.request, &errand, &wanted.rest, solo);
         if pilot {
             let job = Job::new(route, visit, turn.request, errand, seat.flight().clone(), !solo)?;
             fetch::start(job);
         }
         collapsed |= !pilot;
         status.collapsed = collapsed;
-        match while_there(turn.slot, wait(&mut seat, turn.outgoing)).await? {
+        match while_there(turn.slot, landing(&mut seat, turn.outgoing)).await? {
             Landed::Answer(arrived) if pilot || stream::suits(&arrived, visit, turn.request) => {
                 turn.request.thread.shard.cache(if pilot {
                     CacheResult::Miss
@@ -246,7 +250,10 @@ async fn look(
                 turn.note.cache = Some(status);
                 return Err(failed.0.clone());
             }
-            _ => visit.now_ms = wall_ms(),
+            other => {
+                visit.now_ms = wall_ms();
+                wanted.learn(&other, visit, turn.request);
+            }
         }
         if round >= ROUNDS {
             break;
@@ -321,11 +328,37 @@ fn is_solo(visit: &Visit<'_>, fwd: Fwd) -> bool {
         || visit.kept.cache.is_passing(&visit.key.primary, visit.now())
 }
 
-fn board(visit: &Visit<'_>, request: &Request<'_>, errand: &Errand, solo: bool) -> Boarding<Landed> {
+/// Which flight a request may board.
+struct Wanted {
+    /// What beside the URL tells it apart.
+    rest: Vec<u8>,
+    /// None: what the request wants is for it alone.
+    alone: bool,
+}
+
+impl Wanted {
+    /// A flight brought what is of no use to this request: if that is because it wants another variant,
+    /// those who want the same one wait together.
+    fn learn(&mut self, landed: &Landed, visit: &Visit<'_>, request: &Request<'_>) {
+        let (rule, fields) = (&visit.key.rule, &request.head.fields);
+        let Landed::Answer(arrived) = landed else { return };
+        let other = arrived.stored.as_ref().is_some_and(|object| !vary::fits(object.variant(), rule, fields));
+        self.rest.clear();
+        self.alone = !other || vary::variant(&mut self.rest, rule, &arrived.head.fields, fields).is_err();
+    }
+}
+
+fn board(
+    visit: &Visit<'_>,
+    request: &Request<'_>,
+    errand: &Errand,
+    rest: &[u8],
+    solo: bool,
+) -> Boarding<Landed> {
     if solo {
         return Boarding { seat: Flight::solo().seat(), pilot: true };
     }
-    let mut rest = visit.key.rule.clone();
+    let mut rest = errand.object().map_or(rest, Object::variant).to_vec();
     if errand.wants_range()
         && let Some(range) = request.head.fields.get(Known::Range)
     {
@@ -342,14 +375,14 @@ fn board(visit: &Visit<'_>, request: &Request<'_>, errand: &Errand, solo: bool) 
 /// Has a stale object fetched anew, unless that is under way.
 fn refresh(route: &LiveRoute, visit: &Visit<'_>, request: &Request<'_>, object: &Object) {
     let errand = Errand::Validate(object.clone());
-    let Boarding { seat, pilot } = board(visit, request, &errand, false);
+    let Boarding { seat, pilot } = board(visit, request, &errand, &[], false);
     if pilot && let Ok(job) = Job::new(route, visit, request, errand, seat.flight().clone(), true) {
         fetch::start(job);
     }
 }
 
 /// Passes interim answers on till the flight has landed.
-async fn wait(seat: &mut Seat<Landed>, outgoing: &mut Outgoing<'_>) -> Landed {
+async fn landing(seat: &mut Seat<Landed>, outgoing: &mut Outgoing<'_>) -> Landed {
     use crate::tries::Interim;
     loop {
         match seat.first().await {
