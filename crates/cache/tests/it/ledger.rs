@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use cache::disk::Tell;
+use cache::Tell;
 use cache::disk::files::Folder;
 use cache::ledger::{Covered, LONGEST_NAME, Ledger, Purge, What};
 use proptest::prelude::*;

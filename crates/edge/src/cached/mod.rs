@@ -197,7 +197,7 @@ async fn look(
 ) -> Result<After, Refusal> {
     let mut collapsed = false;
     let mut wanted = Wanted { rest: visit.key.rule.clone(), alone: false };
-    for round in 0.. {
+    for round in 0..=ROUNDS {
         let (fwd, errand) = match find(visit, turn.request).await {
             Next::Serve(object, how) => {
                 if matches!(how, How::Refreshing | How::OnError) {
@@ -217,7 +217,7 @@ async fn look(
             let key = visit.key.clone();
             return pass::forward(route, key, fwd, turn).await;
         }
-        let solo = wanted.alone || round + 1 >= ROUNDS || is_solo(visit, fwd);
+        let solo = wanted.alone || round == ROUNDS || is_solo(visit, fwd);
         let Boarding { mut seat, pilot } = board(visit, turn.request, &errand, &wanted.rest, solo);
         if pilot {
             let job = Job::new(route, visit, turn.request, errand, seat.flight().clone(), !solo)?;
@@ -225,41 +225,44 @@ async fn look(
         }
         collapsed |= !pilot;
         status.collapsed = collapsed;
-        match while_there(turn.slot, landing(&mut seat, turn.outgoing)).await? {
-            Landed::Answer(arrived) if pilot || stream::suits(&arrived, visit, turn.request) => {
-                turn.request.thread.shard.cache(if pilot {
-                    CacheResult::Miss
-                } else {
-                    CacheResult::Collapsed
-                });
+        let landed = while_there(turn.slot, landing(&mut seat, turn.outgoing)).await?;
+        if !(pilot || is_for(&landed, visit, turn.request)) {
+            visit.now_ms = wall_ms();
+            wanted.learn(&landed, visit, turn.request);
+            continue;
+        }
+        let count = |result| turn.request.thread.shard.cache(result);
+        match landed {
+            Landed::Answer(arrived) => {
+                count(if pilot { CacheResult::Miss } else { CacheResult::Collapsed });
                 return stream::answer(&arrived, seat, status, visit, turn).await;
             }
-            Landed::Stored(confirmed)
-                if pilot
-                    || vary::fits(confirmed.object.variant(), &visit.key.rule, &turn.request.head.fields) =>
-            {
+            Landed::Stored(confirmed) => {
                 turn.note.trail = confirmed.trail.clone();
                 status.fwd_status = confirmed.status;
                 let how = if confirmed.status == Some(304) { How::Revalidated } else { How::OnError };
-                let object = &confirmed.object;
-                return serve::object(object, how, Some(status), visit, turn).await;
+                return serve::object(&confirmed.object, how, Some(status), visit, turn).await;
             }
-            Landed::Failed(failed) if pilot || round + 1 >= ROUNDS || is_shared(&failed.0) => {
-                turn.request.thread.shard.cache(CacheResult::Miss);
+            Landed::Failed(failed) => {
+                count(CacheResult::Miss);
                 turn.note.trail = failed.1.clone();
                 turn.note.cache = Some(status);
                 return Err(failed.0.clone());
             }
-            other => {
-                visit.now_ms = wall_ms();
-                wanted.learn(&other, visit, turn.request);
-            }
-        }
-        if round >= ROUNDS {
-            break;
+            Landed::Again => {}
         }
     }
     Err(Refusal::new(503, None, "the answer changed each time it was asked for"))
+}
+
+/// May a request that only waited along have what another one's fetch brought?
+fn is_for(landed: &Landed, visit: &Visit<'_>, request: &Request<'_>) -> bool {
+    match landed {
+        Landed::Answer(arrived) => stream::suits(arrived, visit, request),
+        Landed::Stored(it) => vary::fits(it.object.variant(), &visit.key.rule, &request.head.fields),
+        Landed::Failed(failed) => is_shared(&failed.0),
+        Landed::Again => false,
+    }
 }
 
 /// Is a failure worth telling all who waited? That the service is full is not: each may try for itself.

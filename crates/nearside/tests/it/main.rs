@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets the unexpected fails.
 #![allow(dead_code)] // Support is for all tests of this crate, whichever of them there are.
 
+mod cache;
 mod cli;
 mod demo;
 mod endpoints;

@@ -36,6 +36,33 @@ pub enum Behaviour {
     TooLong,
     /// Sends these bytes and closes.
     Raw(Vec<u8>),
+    /// Answers as this function writes.
+    Script(Script),
+}
+
+/// Writes the answer to a request; an error ends the connection.
+#[derive(Clone)]
+pub struct Script(Arc<Writes>);
+
+type Writes = dyn Fn(&Message, &TcpStream) -> io::Result<()> + Send + Sync;
+
+impl Behaviour {
+    /// Answers as `write` does.
+    pub fn script(write: impl Fn(&Message, &TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self::Script(Script(Arc::new(write)))
+    }
+}
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Script")
+    }
+}
+
+impl PartialEq for Script {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// One endpoint; gone when it is dropped.
@@ -196,6 +223,7 @@ impl Shared {
                 stream.write_all(&bytes)?;
                 return Ok(false);
             }
+            Behaviour::Script(Script(writes)) => return writes(request, stream).map(|()| true),
         };
         stream.write_all(&bytes)?;
         Ok(true)

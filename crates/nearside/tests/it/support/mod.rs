@@ -4,17 +4,21 @@
 
 mod client;
 mod endpoint;
+mod gate;
 mod http;
 mod load;
 mod node;
+mod redis;
 mod scripted;
 mod watch;
 
 pub use client::{Client, get};
 pub use endpoint::{Behaviour, Endpoint};
+pub use gate::Gate;
 pub use http::Message;
 pub use load::{Load, Tally};
 pub use node::{Nearside, command};
+pub use redis::Redis;
 pub use scripted::{answer, request, scripted, websocket, websocket_echo};
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

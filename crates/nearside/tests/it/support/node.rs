@@ -83,27 +83,32 @@ impl Nearside {
     }
 
     #[track_caller]
-    fn spawn(mut command: Command, listen: SocketAddr, admin: SocketAddr, folder: TempDir) -> Self {
-        let mut child = command
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let (mut lines, heard) = (BufReader::new(child.stderr.take().unwrap()), said.clone());
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            while lines.read_line(&mut line).is_ok_and(|length| length > 0) {
-                heard.lock().unwrap().push_str(&line);
-                line.clear();
-            }
-        });
+    fn spawn(command: Command, listen: SocketAddr, admin: SocketAddr, folder: TempDir) -> Self {
+        let (child, said) = launch(command, folder.path());
         let mut node = Self { listen, admin, folder, child, said };
-        let ready = comes_true(LIMIT, || node.is_ready() || node.has_ended());
-        assert!(ready && !node.has_ended(), "it did not start: {}", node.said());
+        node.assert_ready();
         node
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.child.wait().unwrap();
+    }
+
+    /// Runs it again after its end: the same file, folder and addresses.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        let mut run = command();
+        run.arg("run").arg("-c").arg(self.file()).args(["--grace", "0s"]);
+        (self.child, self.said) = launch(run, self.folder());
+        self.assert_ready();
+    }
+
+    #[track_caller]
+    fn assert_ready(&mut self) {
+        let ready = comes_true(LIMIT, || self.is_ready() || self.has_ended());
+        assert!(ready && !self.has_ended(), "it did not start: {}", self.said());
     }
 
     /// Can it take requests and signals, and has it said what it is?
@@ -198,6 +203,27 @@ impl Drop for Nearside {
         let _ended = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _status = self.child.wait();
     }
+}
+
+/// Starts it as the first of a group of processes, and listens to what it says.
+fn launch(mut command: Command, folder: &Path) -> (Child, Arc<Mutex<String>>) {
+    let mut child = command
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let said = Arc::new(Mutex::new(String::new()));
+    let (mut lines, heard) = (BufReader::new(child.stderr.take().unwrap()), said.clone());
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        while lines.read_line(&mut line).is_ok_and(|length| length > 0) {
+            heard.lock().unwrap().push_str(&line);
+            line.clear();
+        }
+    });
+    (child, said)
 }
 
 fn write(file: &Path, config: &str, listen: SocketAddr, admin: SocketAddr) {
