@@ -117,7 +117,7 @@ impl Core {
         match (before, state) {
             (State::Full, State::Full) => {}
             (_, State::Full) => {
-                (self.tell)("no room on the disk: the disk tier holds less than it may".into())
+                (self.tell)("no room on the disk: the disk tier holds less than it may".into());
             }
             (State::Failing(_), _) => (self.tell)("the disk tier is written again".into()),
             _ => {}
@@ -205,7 +205,7 @@ fn kill(tables: &mut Tables, queue: &Queue, mark: Mark) -> Option<(usize, Done)>
         return None;
     }
     tables.fresh.push_back(mark);
-    if tables.fresh.len() % FRESH == 0 {
+    if tables.fresh.len().is_multiple_of(FRESH) {
         queue.push(Job::Roll, None);
     }
     let log = tables.log.as_ref()?;

@@ -311,7 +311,11 @@ mod tests {
 
     #[test]
     fn the_hash_stays_as_it_is_and_scatters() {
-        assert_eq!(hash(1, b"http://h/a"), 0x0, "what is on disks was written with this one");
+        assert_eq!(
+            hash(1, b"http://h/a"),
+            5_540_471_682_354_675_347,
+            "what is on disks was written with this one"
+        );
         let mut seen: Vec<u64> = (0..10_000).map(|n: u32| hash(5, n.to_string().as_bytes())).collect();
         seen.sort_unstable();
         seen.dedup();

@@ -1,6 +1,6 @@
 //! A fetched answer on its way to all who wait for it, and into the tiers.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use cache::control;
@@ -19,8 +19,8 @@ use crate::headers;
 use crate::request::Trail;
 use crate::tries::{self, Answered};
 
-/// Bytes up to which a body is kept in one piece.
-const ONE_PIECE: usize = 64 * 1024;
+/// Bytes of the pieces in which a body is kept.
+const PIECE: usize = 128 * 1024;
 /// Bytes of the largest object whose parts are put together in memory if there is a disk tier.
 const PARTS: u64 = 1024 * 1024;
 
@@ -57,7 +57,7 @@ pub(super) async fn stream(job: &Job, answered: Box<Answered<'_, Nobody>>, times
         Ok(plan) => (Some(plan), None),
         Err(why) => (None, Some(why)),
     };
-    let (plan, mut keep, detail) = place(job, plan, length, detail).await;
+    let (plan, keep, detail) = place(job, plan, length, detail).await;
     complete_head(job, &mut head, plan.as_ref());
     let whole_length = match (&job.errand, &plan) {
         (Errand::Complete(..), Some(plan)) if plan.at > 0 && head.status == 200 => plan.total,
@@ -69,19 +69,19 @@ pub(super) async fn stream(job: &Job, answered: Box<Answered<'_, Nobody>>, times
             job.kept().cache.pass_for_a_while(&job.key.primary, times.received_ms / 1000);
         }
     }
-    let arrived = Arrived {
+    let arrived = Arc::new(Arrived {
         head,
         length: whole_length,
         stored: plan.as_ref().map(|plan| plan.object.clone()),
         detail,
-        disk: match &keep {
-            Keep::Disk(writer) => Some(writer.stored()),
-            _ => None,
-        },
+        disk: OnceLock::new(),
         trail,
-    };
-    job.flight.land(Landed::Answer(Arc::new(arrived)), !matches!(keep, Keep::Nowhere));
-    let ended = body(job, &mut exchange, held, plan.as_ref(), &mut keep).await;
+    });
+    let mut filling = Filling::new(job, plan.as_ref(), keep, arrived.clone());
+    filling.begin().await;
+    job.flight.land(Landed::Answer(arrived), !matches!(filling.keep, Keep::Nowhere));
+    let ended = filling.run(&mut exchange, held).await;
+    let keep = filling.keep;
     let (key, now) = (lease.endpoint().key(), clock::now());
     match ended {
         Ok(Some(came)) => {
@@ -216,82 +216,127 @@ fn complete_head(job: &Job, head: &mut ResponseHead, plan: Option<&Plan>) {
     }
 }
 
-/// Passes the body on, piece by piece, and says how many bytes it had; none: nobody needs the rest.
-async fn body(
-    job: &Job,
-    exchange: &mut Exchange<'_, Nobody>,
-    held: Bytes,
-    plan: Option<&Plan>,
-    keep: &mut Keep,
-) -> Result<Option<u64>, Failed> {
-    let mut at = plan.map_or(0, |plan| plan.at);
-    let (mut came, largest) = (0, job.largest());
-    let mut next = (!held.is_empty()).then_some(held);
-    loop {
-        let piece = match next.take() {
-            Some(piece) => piece,
-            None => match exchange.piece().await? {
-                Some(piece) => piece,
-                None => return Ok(Some(came)),
-            },
-        };
-        // What stays must not hold the large buffer that it came in.
-        let piece = if matches!(keep, Keep::Memory) { Bytes::copy_from_slice(&piece) } else { piece };
-        at += piece.len() as u64;
-        came += piece.len() as u64;
-        if came > largest && !matches!(keep, Keep::Nowhere) {
-            *keep = Keep::Nowhere;
-            job.close();
-            job.flight.stop_keeping();
-        }
-        if let Keep::Disk(writer) = keep {
-            if !writer.write(at - piece.len() as u64, piece.clone()).await {
-                *keep = Keep::Nowhere;
-                job.close();
-                job.flight.stop_keeping();
+/// A body on its way to those who wait and into a tier.
+struct Filling<'j> {
+    job: &'j Job,
+    plan: Option<&'j Plan>,
+    keep: Keep,
+    arrived: Arc<Arrived>,
+    /// Offset in the object of the next byte.
+    at: u64,
+    /// Bytes that have come.
+    came: u64,
+}
+
+impl<'j> Filling<'j> {
+    fn new(job: &'j Job, plan: Option<&'j Plan>, keep: Keep, arrived: Arc<Arrived>) -> Filling<'j> {
+        Filling { job, plan, keep, arrived, at: plan.map_or(0, |plan| plan.at), came: 0 }
+    }
+
+    /// What is already on board goes to disk too, if the object does.
+    async fn begin(&mut self) {
+        let pieces = self.job.flight.pieces().unwrap_or_default();
+        let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+        if let Keep::Disk(writer) = &mut self.keep {
+            let first = self.at - len.min(self.at);
+            if write_all(writer, first, pieces).await {
+                let _ = self.arrived.disk.set((writer.stored(), first));
             } else {
-                job.flight.forget_before(came.saturating_sub(WINDOW));
+                self.keep = Keep::Nowhere;
             }
         }
-        if matches!(keep, Keep::Memory)
-            && !(job.hold(piece.len() as u64) && job.kept().cache.memory.room_for(came))
-        {
-            outgrow(job, plan, keep).await;
-        }
-        if !job.flight.push(piece).await {
-            return Ok(None);
-        }
-        if matches!(keep, Keep::Disk(_)) && !job.flight.has_passengers() && is_far(exchange) {
-            return Ok(None);
+    }
+
+    /// Passes the body on, piece by piece, and says how many bytes it had; none: nobody needs the rest.
+    async fn run(&mut self, exchange: &mut Exchange<'_, Nobody>, held: Bytes) -> Result<Option<u64>, Failed> {
+        let mut next = (!held.is_empty()).then_some(held);
+        loop {
+            let piece = match next.take() {
+                Some(piece) => piece,
+                None => match exchange.piece().await? {
+                    Some(piece) => piece,
+                    None => return Ok(Some(self.came)),
+                },
+            };
+            let wanted = self.take(piece).await;
+            let flight = &self.job.flight;
+            let unheard = matches!(self.keep, Keep::Disk(_)) && !flight.has_passengers();
+            if !wanted || (unheard && is_far(exchange)) {
+                return Ok(None);
+            }
         }
     }
+
+    /// Takes one piece; false: nobody needs more.
+    async fn take(&mut self, piece: Bytes) -> bool {
+        let (job, flight, at) = (self.job, &self.job.flight, self.at);
+        // What stays must not hold the large buffer that it came in.
+        let piece = if matches!(self.keep, Keep::Memory) { Bytes::copy_from_slice(&piece) } else { piece };
+        self.at += piece.len() as u64;
+        self.came += piece.len() as u64;
+        if self.came > job.largest() {
+            self.give_up();
+        }
+        let room = || job.hold(piece.len() as u64) && job.kept().cache.memory.room_for(self.came);
+        if matches!(self.keep, Keep::Memory) && !room() {
+            self.outgrow().await;
+        }
+        if let Keep::Disk(writer) = &mut self.keep {
+            if !writer.write(at, piece.clone()).await {
+                self.give_up();
+            } else if self.arrived.disk.get().is_some() {
+                flight.forget_before(self.came.saturating_sub(WINDOW));
+            }
+        }
+        flight.push(piece).await
+    }
+
+    /// The object isn't stored after all.
+    fn give_up(&mut self) {
+        if !matches!(self.keep, Keep::Nowhere) {
+            self.keep = Keep::Nowhere;
+            self.job.close();
+            self.job.flight.stop_keeping();
+        }
+    }
+
+    /// It has become too large for memory: it goes to disk, if there is one that takes it.
+    async fn outgrow(&mut self) {
+        let begun = self.plan.filter(|plan| !plan.part);
+        let begun = begun.and_then(|plan| self.job.kept().cache.begin(&plan.object, None));
+        match begun {
+            Some(writer) => {
+                let before = self.at;
+                (self.keep, self.at) = (Keep::Disk(Box::new(writer)), self.plan.map_or(0, |plan| plan.at));
+                self.at += self.job.flight.pieces().map_or(0, |all| all.iter().map(|p| p.len() as u64).sum());
+                self.begin().await;
+                self.at = before;
+                // The pieces before this one are on disk now: who is behind reads them there.
+                self.job.close();
+                if matches!(self.keep, Keep::Nowhere) {
+                    self.job.flight.stop_keeping();
+                }
+            }
+            None => self.give_up(),
+        }
+    }
+}
+
+async fn write_all(writer: &mut Writer, mut at: u64, pieces: Vec<Bytes>) -> bool {
+    for piece in pieces {
+        let len = piece.len() as u64;
+        if !writer.write(at, piece).await {
+            return false;
+        }
+        at += len;
+    }
+    true
 }
 
 /// Is more to come than is worth fetching for nobody?
 fn is_far(exchange: &Exchange<'_, Nobody>) -> bool {
     const UNASKED: u64 = 16 * 1024 * 1024;
     exchange.remaining().is_none_or(|left| left > UNASKED)
-}
-
-/// A body of unknown length has become too large for memory.
-async fn outgrow(job: &Job, plan: Option<&Plan>, keep: &mut Keep) {
-    *keep = Keep::Nowhere;
-    if let (Some(plan), Some(pieces)) = (plan, job.flight.pieces())
-        && let Some(mut writer) = job.kept().cache.begin(&plan.object, None)
-    {
-        let mut at = plan.at;
-        let mut written = true;
-        for piece in pieces {
-            written = written && writer.write(at, piece.clone()).await;
-            at += piece.len() as u64;
-        }
-        if written {
-            *keep = Keep::Disk(Box::new(writer));
-            // The pieces after these are forgotten as they are written; who is late can't follow.
-        }
-    }
-    job.close();
-    job.flight.stop_keeping();
 }
 
 /// Stores what has come whole.
@@ -319,19 +364,33 @@ async fn store(job: &Job, plan: Plan, keep: Keep) {
     }
 }
 
+/// The pieces as they are kept: in one if that is not large, else cut anew into equal ones, so that the
+/// memory of what goes later fits what comes.
 fn join(mut pieces: Vec<Bytes>) -> Body {
     let total: usize = pieces.iter().map(Bytes::len).sum();
-    match pieces.pop() {
-        None => Body::Whole(Bytes::new()),
-        Some(only) if pieces.is_empty() => Body::Whole(only),
-        Some(last) => {
-            pieces.push(last);
-            if total <= ONE_PIECE {
-                Body::Whole(pieces.concat().into_boxed_slice().into())
-            } else {
-                Body::Pieces(pieces.into())
+    if pieces.len() == 1 && total <= PIECE {
+        return Body::Whole(pieces.pop().unwrap_or_default());
+    }
+    let mut equal = Vec::with_capacity(total / PIECE + 1);
+    let mut left = total;
+    let mut next: Vec<u8> = Vec::new();
+    for mut piece in pieces {
+        while !piece.is_empty() {
+            if next.capacity() == 0 {
+                next.reserve_exact(left.min(PIECE));
+            }
+            let part = piece.split_to(piece.len().min(left.min(PIECE) - next.len()));
+            next.extend_from_slice(&part);
+            if next.len() == left.min(PIECE) {
+                left -= next.len();
+                equal.push(Bytes::from(std::mem::take(&mut next).into_boxed_slice()));
             }
         }
+    }
+    match equal.len() {
+        0 => Body::Whole(Bytes::new()),
+        1 => Body::Whole(equal.pop().unwrap_or_default()),
+        _ => Body::Pieces(equal.into()),
     }
 }
 

@@ -11,11 +11,12 @@ mod purge;
 mod serve;
 mod stream;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use cache::control::{self, RequestControl};
+use cache::disk::Stored;
 use cache::flight::{Boarding, First, Flight, Flights, Seat};
 use cache::key::{self, Key};
 use cache::ledger::What;
@@ -89,8 +90,8 @@ pub(crate) struct Arrived {
     pub(crate) stored: Option<Object>,
     /// Why it isn't.
     pub(crate) detail: Option<&'static str>,
-    /// The body on disk, for who falls behind.
-    pub(crate) disk: Option<Arc<cache::disk::Stored>>,
+    /// The body on disk, for who falls behind, and the offset in it of the answer's first byte.
+    pub(crate) disk: OnceLock<(Arc<Stored>, u64)>,
     pub(crate) trail: Trail,
 }
 

@@ -152,8 +152,8 @@ async fn catch_up(
     seat: &mut Seat<Landed>,
     outgoing: &mut Outgoing<'_>,
 ) -> bool {
-    let Some(stored) = &arrived.disk else { return false };
-    match stored.read(seat.at(), READ).await {
+    let Some((stored, first)) = arrived.disk.get() else { return false };
+    match stored.read(first + seat.at(), READ).await {
         Ok(piece) if !piece.is_empty() => {
             seat.go_to(seat.at() + piece.len() as u64);
             outgoing.send(out, &piece, |_| {}).await.is_ok()

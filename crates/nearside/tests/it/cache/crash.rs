@@ -159,7 +159,7 @@ fn a_crash_brings_nothing_back_and_loses_nothing() {
     for id in CHANGING..CHANGING + STABLE {
         world.get(&mut scene.node.client(), id, "").unwrap();
     }
-    until("they are on disk", || scene.node.tier("disk")["objects"] == STABLE);
+    scene.until_written(&format!("/{}/o", CHANGING + STABLE - 1));
     let rounds = if is_soak() { 20 } else { 2 };
     for round in 0..rounds {
         storm(&world, &scene, round);

@@ -95,6 +95,13 @@ impl Scene {
         client
     }
 
+    /// Waits till an object that is only on disk is written, and so is all that came before it.
+    #[track_caller]
+    fn until_written(&self, target: &str) {
+        let stored = || is_hit(&self.get_with(target, "Cache-Control: only-if-cached\r\n"));
+        crate::support::until("it is on disk", stored);
+    }
+
     /// How many requests the endpoint got.
     fn hits(&self) -> usize {
         self.endpoint.hits()

@@ -283,7 +283,7 @@ fn nothing_that_was_purged_comes_back_after_a_crash() {
     for target in &targets {
         scene.get(target);
     }
-    until("all are on disk", || scene.node.tier("disk")["objects"] == targets.len());
+    scene.until_written("/2000000/stays");
     let named = |name: &str| -> Vec<String> {
         let those = targets.iter().filter(|target| target.ends_with(name));
         those.map(|target| format!("http://shop.test{target}")).collect()
@@ -309,7 +309,7 @@ fn a_purge_of_everything_lasts_too() {
     for target in targets {
         scene.get(target);
     }
-    until("all are on disk", || scene.node.tier("disk")["objects"] == targets.len());
+    scene.until_written("/2000000/a");
     assert_eq!(scene.node.purge(&json!({ "all": true })), 3);
     scene.node.kill();
     scene.node.start_again();
@@ -323,7 +323,7 @@ fn what_a_softly_purged_object_is_stays_known_after_a_crash() {
     let fields = "Cache-Control: max-age=600, stale-if-error=600\r\nETag: \"a\"\r\n";
     let mut scene = Setting { tiers: DISK, ..Setting::default() }.before(super::numbered(fields));
     scene.get("/");
-    until("it is on disk", || scene.node.tier("disk")["objects"] == 1);
+    assert_eq!(scene.node.tier("disk")["objects"], 1);
     scene.node.purge(&json!({ "all": true, "soft": true }));
     scene.node.kill();
     scene.node.start_again();
