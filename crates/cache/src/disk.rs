@@ -39,7 +39,6 @@ use crate::object::{Body, Object};
 use crate::{Tell, record};
 use files::{Files, Folder};
 use format::Kind;
-use index::Ticket;
 use queue::Job;
 use writer::SMALL;
 
@@ -122,27 +121,20 @@ impl Disk {
         self.core.size / SHARE
     }
 
-    fn enter(&self, object: &Object, total: Option<u64>) -> Option<(Ticket, Vec<u8>)> {
+    /// The seed and the head of an object that may be written now.
+    fn prepare(&self, object: &Object, total: Option<u64>) -> Option<(u64, Vec<u8>)> {
         if total.is_some_and(|total| total > self.largest()) || !self.core.is_open() {
             return None;
         }
-        let seed = *self.core.seed.get()?;
-        let head = record::encode_head(object)?;
-        Some((self.core.ticket(seed, object), head))
-    }
-
-    fn stored(&self, ticket: Ticket, total: Option<u64>) -> Arc<Stored> {
-        let Ticket { id, hash, key } = ticket;
-        Arc::new(Stored::new(id, hash, key, total, self.core.reads.clone()))
+        Some((*self.core.seed.get()?, record::encode_head(object)?))
     }
 
     /// Begins to write an object whose body of `total` bytes will come; `object`'s own is ignored. None:
     /// there is no room for it, or the tier is failing. The object that it replaces must have been retired
     /// before this call.
     pub fn begin(&self, object: &Object, total: Option<u64>) -> Option<Writer> {
-        let (ticket, head) = self.enter(object, total)?;
-        let stored = self.stored(ticket, total);
-        self.core.tables().index.add(ticket, Some(stored.clone()));
+        let (seed, head) = self.prepare(object, total)?;
+        let stored = self.core.enter(seed, object, Some(total)).1?;
         Some(Writer::new(self.core.clone(), stored, head, self.largest()))
     }
 
@@ -162,12 +154,11 @@ impl Disk {
             Body::Parts { total: None, .. } | Body::Disk(_) => return,
         };
         let total = object.body().total();
-        let Some((ticket, head)) = self.enter(object, total) else { return };
+        let Some((seed, head)) = self.prepare(object, total) else { return };
         let bytes = head.len() + parts.iter().map(|(_, part)| part.len()).sum::<usize>();
         let Some(room) = self.core.queue.room_now(bytes) else { return };
         let small = object.body().is_whole() && total.is_some_and(|total| total <= SMALL);
-        let large = (!small).then(|| self.stored(ticket, total));
-        self.core.tables().index.add(ticket, large.clone());
+        let (ticket, large) = self.core.enter(seed, object, (!small).then_some(total));
         if !self.core.queue.push(Job::Object { ticket, head, parts, large }, Some(room)) {
             self.core.tables().index.remove(ticket);
         }

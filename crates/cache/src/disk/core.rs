@@ -12,6 +12,7 @@ use super::index::{Candidate, Index, Ticket};
 use super::log::{self, Done, Log};
 use super::queue::{Job, Queue};
 use super::reads::Reads;
+use super::stored::Stored;
 use crate::Tell;
 use crate::object::{Body, Object};
 use crate::record;
@@ -107,7 +108,7 @@ impl Core {
         }
     }
 
-    /// A segment was begun: writing works.
+    /// Writing works.
     pub(super) fn recover(&self, full: bool) {
         let mut health = self.health();
         let state = if full { State::Full } else { State::Well };
@@ -124,17 +125,36 @@ impl Core {
         }
     }
 
-    /// A new object's ticket.
-    pub(super) fn ticket(&self, seed: u64, object: &Object) -> Ticket {
+    /// Puts a new object in the index, with a body of its own if that is large.
+    pub(super) fn enter(
+        &self,
+        seed: u64,
+        object: &Object,
+        large: Option<Option<u64>>,
+    ) -> (Ticket, Option<Arc<Stored>>) {
         let (hash, key) = hashes(seed, object.primary(), object.variant());
-        Ticket { id: self.next_id.fetch_add(1, Ordering::Relaxed), hash, key }
+        let mut tables = self.tables();
+        // Under the lock, so that a kill means all that were numbered before it.
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let stored = large.map(|total| Arc::new(Stored::new(id, hash, key, total, self.reads.clone())));
+        let ticket = Ticket { id, hash, key };
+        tables.index.add(ticket, stored.clone());
+        (ticket, stored)
     }
 
     /// Removes older objects for good. None: there were none, so nothing can come back.
     pub(super) fn kill(&self, kind: Kind, hash: u64, key: u32) -> Option<(usize, Done)> {
         let mut tables = self.tables();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        kill(&mut tables, &self.queue, Mark { kind, id, at: 0, hash, key, len: 0, sum: 0, offset: 0 })
+        let mark = Mark { kind, id, at: 0, hash, key, len: 0, sum: 0, offset: 0 };
+        kill(&mut tables, &self.queue, mark).or_else(|| {
+            // Another one may have removed them just now, and not for good yet: then it is waited for.
+            let log = tables.log.as_ref()?;
+            let mut pending = tables.fresh.iter().rev().take(log.pending());
+            let same = pending
+                .any(|other| other.hash == hash || other.kind == Kind::KillAll || kind == Kind::KillAll);
+            same.then(|| (0, log.append(Vec::new())))
+        })
     }
 
     /// Notes what can't be looked up before the tier has started; false: it has.

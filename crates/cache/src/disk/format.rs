@@ -199,19 +199,25 @@ pub struct Found {
 /// # Errors
 /// Those of the file.
 pub fn read(file: &dyn File) -> io::Result<Option<Found>> {
-    let size = file.size()?;
-    let mut header = [0; HEADER];
-    if size < HEADER as u64 {
-        return Ok(None);
-    }
-    file.read(&mut header, 0)?;
-    let Some(header) = Header::decode(&header).filter(|header| header.length <= size) else {
-        return Ok(None);
-    };
+    let Some(header) = header(file)? else { return Ok(None) };
     match footer(file, header)? {
         Some(marks) => Ok(Some(Found { header, marks, end: None })),
         None => scan(file, header).map(Some),
     }
+}
+
+/// Reads a segment's header. None: it is no segment.
+///
+/// # Errors
+/// Those of the file.
+pub fn header(file: &dyn File) -> io::Result<Option<Header>> {
+    let size = file.size()?;
+    if size < HEADER as u64 {
+        return Ok(None);
+    }
+    let mut header = [0; HEADER];
+    file.read(&mut header, 0)?;
+    Ok(Header::decode(&header).filter(|header| header.length <= size))
 }
 
 fn footer(file: &dyn File, header: Header) -> io::Result<Option<Vec<Mark>>> {
@@ -239,10 +245,12 @@ fn read_trailer(trailer: &[u8; TRAILER], sequence: u64) -> Option<(u32, usize, u
     (whole && reader.u32().ok()? == crc32c::crc32c(&trailer[..28])).then_some((at, len as usize, sum))
 }
 
-/// Goes from mark to mark up to the first that isn't one: there the segment was when it was left.
+/// Goes from mark to mark up to the first that isn't one: there the segment was when it was left. Records
+/// that were torn then are left out.
 fn scan(file: &dyn File, header: Header) -> io::Result<Found> {
     let last = header.length - TRAILER as u64;
     let mut marks = Vec::new();
+    let mut payload = Vec::new();
     let mut at = HEADER as u64;
     while at + MARK as u64 <= last {
         let mut mark = [0; MARK];
@@ -255,7 +263,11 @@ fn scan(file: &dyn File, header: Header) -> io::Result<Found> {
         if mark.kind.kills() || next > last {
             break;
         }
-        marks.push(mark);
+        payload.resize(mark.len as usize, 0);
+        file.read(&mut payload, at + MARK as u64)?;
+        if crc32c::crc32c(&payload) == mark.sum {
+            marks.push(mark);
+        }
         at = next;
     }
     Ok(Found { header, marks, end: u32::try_from(at).ok() })

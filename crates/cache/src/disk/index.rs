@@ -53,24 +53,45 @@ pub(super) struct Candidate {
     pub(super) large: Option<Arc<Stored>>,
 }
 
+/// Tables that grow one after the other, so that nobody waits while all of a large index is moved.
+const TABLES: usize = 256;
+
 /// All objects of the tier.
-#[derive(Debug, Default)]
-pub(super) struct Index(HashTable<Entry>);
+#[derive(Debug)]
+pub(super) struct Index(Box<[HashTable<Entry>]>);
+
+impl Default for Index {
+    fn default() -> Index {
+        Index((0..TABLES).map(|_| HashTable::new()).collect())
+    }
+}
 
 impl Index {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.0.iter().map(HashTable::len).sum()
+    }
+
+    /// The table of a hash, by bits that the table itself doesn't look at first.
+    fn table(&mut self, hash: u64) -> &mut HashTable<Entry> {
+        &mut self.0[(hash >> 40) as usize % TABLES]
+    }
+
+    fn retain(&mut self, mut stays: impl FnMut(&mut Entry) -> bool) -> usize {
+        let before = self.len();
+        self.0.iter_mut().for_each(|table| table.retain(&mut stays));
+        before - self.len()
     }
 
     /// Adds an object whose head isn't on disk yet.
     pub(super) fn add(&mut self, ticket: Ticket, large: Option<Arc<Stored>>) {
         let Ticket { id, hash, key } = ticket;
         let entry = Entry { hash, id, large, key, offset: 0, len: 0, slot: 0, used: false };
-        self.0.insert_unique(hash, entry, |entry| entry.hash);
+        self.table(hash).insert_unique(hash, entry, |entry| entry.hash);
     }
 
     fn find(&mut self, ticket: Ticket) -> Option<&mut Entry> {
-        self.0.find_mut(ticket.hash, |entry| entry.id == ticket.id && entry.hash == ticket.hash)
+        self.table(ticket.hash)
+            .find_mut(ticket.hash, |entry| entry.id == ticket.id && entry.hash == ticket.hash)
     }
 
     pub(super) fn has(&mut self, ticket: Ticket) -> bool {
@@ -110,7 +131,7 @@ impl Index {
     /// Removes one.
     pub(super) fn remove(&mut self, ticket: Ticket) {
         let is = |entry: &Entry| entry.id == ticket.id && entry.hash == ticket.hash;
-        if let Ok(found) = self.0.find_entry(ticket.hash, is) {
+        if let Ok(found) = self.table(ticket.hash).find_entry(ticket.hash, is) {
             let (entry, _) = found.remove();
             entry.large.inspect(|stored| stored.remove());
         }
@@ -126,14 +147,14 @@ impl Index {
     }
 
     /// What a lookup may mean, the newest first.
-    pub(super) fn candidates(&self, hash: u64) -> SmallVec<[Candidate; 2]> {
+    pub(super) fn candidates(&mut self, hash: u64) -> SmallVec<[Candidate; 2]> {
         let of = |entry: &Entry| {
             let ticket = Ticket { id: entry.id, hash, key: entry.key };
             (entry.hash == hash)
                 .then(|| Some(Candidate { ticket, place: entry.place()?, large: entry.large.clone() }))
                 .flatten()
         };
-        let mut found: SmallVec<[Candidate; 2]> = self.0.iter_hash(hash).filter_map(of).collect();
+        let mut found: SmallVec<[Candidate; 2]> = self.table(hash).iter_hash(hash).filter_map(of).collect();
         found.sort_unstable_by_key(|candidate| std::cmp::Reverse(candidate.ticket.id));
         found.truncate(LOOKED_AT);
         found
@@ -142,41 +163,39 @@ impl Index {
     /// Removes what a kill means; says how many.
     pub(super) fn kill(&mut self, kill: &Mark) -> usize {
         let Mark { kind, id, hash, key, .. } = *kill;
-        let before = self.len();
         if kind == Kind::KillAll {
-            self.0.retain(|entry| {
+            return self.retain(|entry| {
                 let stays = entry.id >= id;
                 if let Some(stored) = entry.large.as_ref().filter(|_| !stays) {
                     stored.remove();
                 }
                 stays
             });
-            return before - self.len();
         }
+        let mut count = 0;
         let is = |entry: &Entry| {
             entry.hash == hash && entry.id < id && (kind == Kind::KillUrl || entry.key == key)
         };
-        while let Ok(found) = self.0.find_entry(hash, is) {
+        while let Ok(found) = self.table(hash).find_entry(hash, is) {
             let (entry, _) = found.remove();
             entry.large.inspect(|stored| stored.remove());
+            count += 1;
         }
-        before - self.len()
+        count
     }
 
     /// Removes all whose head is in this segment, and forgets the runs there.
     pub(super) fn leave(&mut self, slot: u16) -> usize {
-        let before = self.len();
-        self.0.retain(|entry| {
+        self.retain(|entry| {
             if let Some(stored) = &entry.large {
                 stored.leave(slot);
             }
             entry.offset == 0 || entry.slot != slot
-        });
-        before - self.len()
+        })
     }
 
     /// Removes those with a large body whose length is not known: nobody will write the rest.
     pub(super) fn drop_unfinished(&mut self) {
-        self.0.retain(|entry| entry.large.as_ref().is_none_or(|stored| stored.total().is_some()));
+        self.retain(|entry| entry.large.as_ref().is_none_or(|stored| stored.total().is_some()));
     }
 }

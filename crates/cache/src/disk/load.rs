@@ -1,77 +1,40 @@
 //! Starting a tier: what is in the folder becomes the index again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::core::{Core, Tables, encode, hashes};
-use super::format::{self, Found, Kind, Mark, TRAILER};
+use super::format::{self, Found, Header, Kind, Mark, TRAILER};
 use super::index::Index;
 use super::log;
 use super::segments::{self, Segment, Segments};
 use super::stored::Stored;
 
-/// Kills, by what they name: each with the first id that it spares.
-#[derive(Default)]
-struct Kills {
-    all: u64,
-    urls: HashMap<u64, u64>,
-    variants: HashMap<(u64, u32), u64>,
-    last: u64,
-}
-
-impl Kills {
-    fn note(&mut self, kill: &Mark) {
-        let spares = match kill.kind {
-            Kind::KillAll => &mut self.all,
-            Kind::KillUrl => self.urls.entry(kill.hash).or_default(),
-            Kind::Kill => self.variants.entry((kill.hash, kill.key)).or_default(),
-            Kind::Head | Kind::Small | Kind::Run => return,
-        };
-        *spares = (*spares).max(kill.id);
-        self.last = self.last.max(kill.id);
-    }
-
-    fn kill(&self, mark: &Mark) -> bool {
-        let before = |spares: Option<&u64>| spares.is_some_and(|&spares| mark.id < spares);
-        mark.id < self.all
-            || before(self.urls.get(&mark.hash))
-            || before(self.variants.get(&(mark.hash, mark.key)))
-    }
-}
-
 /// Reads everything, and opens the tier.
 pub(super) fn load(core: &Arc<Core>) -> io::Result<Segments> {
     let (opened, found) = log::open(core.files.clone(), "gone")?;
     let logged: Option<Vec<Mark>> = found.records.iter().map(|record| Mark::decode(record, 0)).collect();
-    let mut segments = read_segments(core)?;
+    let damaged = found.damaged || logged.is_none();
     let mut logged = logged.unwrap_or_default();
-    if found.damaged || logged.len() != found.records.len() {
+    let mut filling = Filling { core, index: Index::default(), runs: Vec::new(), last: 0 };
+    let segments = read_segments(core)?;
+    let seed = segments.front().map_or_else(new_seed, |(_, header)| header.seed);
+    for (segment, _) in &segments {
+        filling.take(segment)?;
+    }
+    if damaged {
         (core.tell)("the disk tier's log is damaged: all that it held is dropped".into());
-        let last = segments.iter().flat_map(|(_, found)| &found.marks).map(|mark| mark.id).max();
-        let id = last.unwrap_or_default().saturating_add(1);
-        let all = Mark { kind: Kind::KillAll, id, at: 0, hash: 0, key: 0, len: 0, sum: 0, offset: 0 };
-        logged.push(all);
+        let id = filling.last.saturating_add(1);
+        logged.push(Mark { kind: Kind::KillAll, id, at: 0, hash: 0, key: 0, len: 0, sum: 0, offset: 0 });
     }
     let log = opened.start(&encode(&logged))?;
-    let seed = segments.first().map_or_else(new_seed, |(_, found)| found.header.seed);
-    let mut kills = Kills::default();
-    logged.iter().for_each(|kill| kills.note(kill));
-    for mark in segments.iter().flat_map(|(_, found)| &found.marks) {
-        kills.note(mark);
-    }
-    let mut index = Index::default();
-    let last = fill(core, &mut index, &segments, &kills);
-    core.next_id.fetch_max(last.max(kills.last).saturating_add(1), Ordering::Relaxed);
-    index.drop_unfinished();
-    let mut closed = VecDeque::with_capacity(segments.len());
-    for (segment, found) in segments.drain(..) {
-        core.reads.put(segment.slot, Some(segment.file.clone()));
-        core.bytes.fetch_add(segment.length, Ordering::Relaxed);
-        finish(&segment, &found);
-        closed.push_back(segment);
-    }
+    logged.iter().for_each(|kill| filling.kill(kill));
+    let (index, last) = filling.end();
+    core.next_id.fetch_max(last.saturating_add(1), Ordering::Relaxed);
+    let closed: VecDeque<Segment> = segments.into_iter().map(|(segment, _)| segment).collect();
+    core.bytes.store(closed.iter().map(|segment| segment.length).sum(), Ordering::Relaxed);
     let mut tables = core.tables();
     tables.index = index;
     tables.fresh = logged.into();
@@ -93,50 +56,77 @@ fn new_seed() -> u64 {
 }
 
 /// All segments, the oldest first. What isn't one is removed.
-fn read_segments(core: &Core) -> io::Result<Vec<(Segment, Found)>> {
-    let mut segments: Vec<(Segment, Found)> = Vec::new();
+fn read_segments(core: &Core) -> io::Result<VecDeque<(Segment, Header)>> {
+    let mut segments = Vec::new();
     for name in core.files.list()? {
         let Some(slot) = name.strip_prefix("segment-").and_then(|slot| slot.parse().ok()) else { continue };
         let file = core.files.open(&name)?;
-        match format::read(&*file)? {
-            Some(found) => {
-                let (sequence, length) = (found.header.sequence, file.size()?);
-                segments.push((Segment { slot, sequence, length, file }, found));
+        match format::header(&*file)? {
+            Some(header) => {
+                core.reads.put(slot, Some(file.clone()));
+                let segment = Segment { slot, sequence: header.sequence, length: file.size()?, file };
+                segments.push((segment, header));
             }
             None => core.files.remove(&name)?,
         }
     }
     segments.sort_unstable_by_key(|(segment, _)| segment.sequence);
-    Ok(segments)
+    Ok(segments.into())
 }
 
-/// Puts what is not killed into the index; says which id is the last.
-fn fill(core: &Core, index: &mut Index, segments: &[(Segment, Found)], kills: &Kills) -> u64 {
-    let marks =
-        || segments.iter().flat_map(|(segment, found)| found.marks.iter().map(|mark| (mark, segment.slot)));
-    let mut last = 0;
-    // Heads first: one that was carried on stands behind its runs.
-    for (mark, slot) in marks().filter(|(mark, _)| !mark.kind.kills()) {
-        last = last.max(mark.id);
-        if mark.kind == Kind::Run || kills.kill(mark) {
-            continue;
+/// An index that is being filled, segment by segment in their order, so that a kill finds all that it
+/// means: it stands in a footer that is at least as young.
+struct Filling<'a> {
+    core: &'a Core,
+    index: Index,
+    /// For the end: the head of an object that was carried on stands behind its runs.
+    runs: Vec<(Mark, u16)>,
+    last: u64,
+}
+
+impl Filling<'_> {
+    fn take(&mut self, segment: &Segment) -> io::Result<()> {
+        let Some(found) = format::read(&*segment.file)? else { return Ok(()) };
+        for mark in &found.marks {
+            self.last = self.last.max(mark.id);
+            match mark.kind {
+                Kind::Run => self.runs.push((*mark, segment.slot)),
+                Kind::Head | Kind::Small => self.head(mark, segment.slot),
+                Kind::Kill | Kind::KillUrl | Kind::KillAll => {}
+            }
         }
-        let (ticket, place) = (segments::ticket(mark), segments::place(mark, slot));
-        if !index.has(ticket) {
-            let large =
-                || Arc::new(Stored::new(mark.id, mark.hash, mark.key, mark.total(), core.reads.clone()));
-            index.add(ticket, (mark.kind == Kind::Head).then(large));
-        } else if let (Some(stored), Some(total)) = (index.large(ticket), mark.total()) {
+        found.marks.iter().filter(|mark| mark.kind.kills()).for_each(|kill| self.kill(kill));
+        finish(segment, &found);
+        Ok(())
+    }
+
+    fn head(&mut self, mark: &Mark, slot: u16) {
+        let ticket = segments::ticket(mark);
+        if !self.index.has(ticket) {
+            let reads = || self.core.reads.clone();
+            let large = || Arc::new(Stored::new(mark.id, mark.hash, mark.key, mark.total(), reads()));
+            self.index.add(ticket, (mark.kind == Kind::Head).then(large));
+        } else if let (Some(stored), Some(total)) = (self.index.large(ticket), mark.total()) {
             stored.set_total(total);
         }
-        index.place(ticket, place);
+        self.index.place(ticket, segments::place(mark, slot));
     }
-    for (mark, slot) in marks().filter(|(mark, _)| mark.kind == Kind::Run) {
-        if let Some(stored) = index.large(segments::ticket(mark)) {
-            stored.arrived(mark.at, 0, Some(segments::place(mark, slot)));
+
+    fn kill(&mut self, kill: &Mark) {
+        self.last = self.last.max(kill.id);
+        self.index.kill(kill);
+    }
+
+    /// The index, and the last id that was given.
+    fn end(mut self) -> (Index, u64) {
+        for (mark, slot) in self.runs {
+            if let Some(stored) = self.index.large(segments::ticket(&mark)) {
+                stored.arrived(mark.at, 0, Some(segments::place(&mark, slot)));
+            }
         }
+        self.index.drop_unfinished();
+        (self.index, self.last)
     }
-    last
 }
 
 /// Gives a segment that was left open its footer, so that the next start need not look for its records

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -79,6 +79,8 @@ struct Queue {
     wake: Condvar,
     /// The file can't be trusted any more: the next job must start a new one.
     broken: AtomicBool,
+    /// Jobs that are not answered.
+    pending: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -109,8 +111,12 @@ impl Opened {
     pub(crate) fn start(self, contents: &[u8]) -> io::Result<Log> {
         let Opened(mut journal) = self;
         journal.start(contents)?;
-        let queue =
-            Arc::new(Queue { jobs: Mutex::default(), wake: Condvar::new(), broken: AtomicBool::new(false) });
+        let queue = Arc::new(Queue {
+            jobs: Mutex::default(),
+            wake: Condvar::new(),
+            broken: AtomicBool::new(false),
+            pending: AtomicUsize::new(0),
+        });
         let thread = std::thread::Builder::new().name(format!("log-{}", journal.name)).spawn({
             let queue = queue.clone();
             move || queue.run(journal)
@@ -125,7 +131,12 @@ impl Log {
         self.queue.broken.load(Ordering::Acquire)
     }
 
-    /// Appends framed records.
+    /// How many calls are not answered yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.queue.pending.load(Ordering::Acquire)
+    }
+
+    /// Appends framed records. Without any, it comes when all before it last.
     pub(crate) fn append(&self, bytes: Vec<u8>) -> Done {
         self.queue.push(bytes, false)
     }
@@ -159,6 +170,7 @@ impl Queue {
             done.send(Err(io::Error::other("more waits to be written than the disk takes"))).ok();
             return wait;
         }
+        self.pending.fetch_add(1, Ordering::AcqRel);
         jobs.bytes += bytes.len();
         jobs.waiting.push_back(Job { bytes, renews, done });
         drop(jobs);
@@ -191,6 +203,7 @@ impl Queue {
                 }
                 let result = if renews { journal.start(&bytes) } else { journal.append(&bytes) };
                 self.broken.store(journal.current.is_none(), Ordering::Release);
+                self.pending.fetch_sub(waiting.len(), Ordering::AcqRel);
                 answer(&result, waiting);
             }
         }

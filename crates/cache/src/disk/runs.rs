@@ -65,6 +65,19 @@ impl Runs {
         Some(*run)
     }
 
+    /// The end of what is there without a gap from `at` on; `at` if there is nothing.
+    pub(super) fn reach(&self, at: u64) -> u64 {
+        let from = self.0.partition_point(|run| run.at <= at).saturating_sub(1);
+        let mut end = at;
+        for run in &self.0[from..] {
+            if run.at > end {
+                break;
+            }
+            end = end.max(run.end());
+        }
+        end
+    }
+
     /// The run at this place.
     fn at_place(&mut self, at: u64, place: Place) -> Option<usize> {
         let index = self.0.binary_search_by_key(&at, |run| run.at).ok()?;
@@ -124,6 +137,8 @@ mod tests {
                 let run = runs.find(at);
                 prop_assert_eq!(run.is_some(), there);
                 prop_assert!(run.is_none_or(|run| run.at <= at && at < run.end()));
+                let gap = (at as usize..bytes.len()).find(|&at| !bytes[at]).unwrap_or(bytes.len());
+                prop_assert_eq!(runs.reach(at), gap as u64);
             }
         }
     }

@@ -92,13 +92,18 @@ impl Segments {
         }
     }
 
+    /// Has the disk less room than the tier may take?
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
     fn total(&self) -> u64 {
         let others = self.spare.iter().chain(self.open.iter().map(|open| &open.segment));
         self.closed.iter().chain(others).map(|segment| segment.length).sum()
     }
 
-    /// Writes a record; none if it is too long for any segment. The mark's length, sum and place are
-    /// filled in here.
+    /// Writes a record of an object; none if that is gone, or the record is too long for any segment. The
+    /// mark's length, sum and place are filled in here.
     pub(super) fn append(&mut self, mark: Mark, payload: &[&[u8]]) -> io::Result<Option<Place>> {
         let len: usize = payload.iter().map(|piece| piece.len()).sum();
         let need = (len + 2 * MARK) as u64;
@@ -107,6 +112,11 @@ impl Segments {
                 return Ok(None);
             }
             self.roll()?;
+        }
+        // Asked only now: a kill that comes later goes to the footer of this segment or of a younger one,
+        // and so outlives the record.
+        if !self.core.tables().index.has(ticket(&mark)) {
+            return Ok(None);
         }
         self.append_here(mark, payload, len)
     }
@@ -155,7 +165,6 @@ impl Segments {
         }
         self.core.reads.put(segment.slot, Some(segment.file.clone()));
         self.open = Some(Open { segment, at: HEADER as u32, marks: Vec::new() });
-        self.core.recover(self.full);
         let made = self.make_room();
         let bytes = self.closed.iter().map(|segment| segment.length).sum::<u64>();
         let carried = self.open.as_ref().map_or(0, |open| u64::from(open.at));

@@ -54,7 +54,16 @@ impl Stored {
 
     /// Can the bytes `start..end` be read?
     pub fn has(&self, start: u64, end: u64) -> bool {
-        start >= end || self.body().ranges().iter().any(|range| range.start <= start && end <= range.end)
+        let body = self.body();
+        let mut at = start;
+        while at < end {
+            let reached = body.runs.reach(at).max(at + body.coming(at).map_or(0, |bytes| bytes.len() as u64));
+            if reached == at {
+                return false;
+            }
+            at = reached;
+        }
+        true
     }
 
     /// Can all of it be read?

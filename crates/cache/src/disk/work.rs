@@ -18,6 +18,8 @@ use super::writer::RUN;
 
 /// How often a folder that another process holds is tried.
 const EVERY: Duration = Duration::from_millis(100);
+/// How often one that can't be read.
+const SELDOM: Duration = Duration::from_secs(10);
 
 /// What a tier has when it has started.
 pub(super) struct Begun {
@@ -40,9 +42,13 @@ pub(super) fn run(core: &Arc<Core>, begun: Option<Begun>) {
     let Some(mut begun) = begun.or_else(|| wait(core)) else { return };
     let segments = &mut begun.segments;
     while let Some((job, room)) = core.queue.take() {
-        if let Err(error) = work(core, segments, job) {
-            segments.abandon();
-            core.fail(&error.to_string());
+        match work(core, segments, job) {
+            Ok(()) if !is_resting(core) => core.recover(segments.is_full()),
+            Ok(()) => {}
+            Err(error) => {
+                segments.abandon();
+                core.fail(&error.to_string());
+            }
         }
         drop(room);
     }
@@ -52,21 +58,18 @@ pub(super) fn run(core: &Arc<Core>, begun: Option<Begun>) {
 }
 
 fn wait(core: &Arc<Core>) -> Option<Begun> {
-    let mut told = false;
-    loop {
-        if core.queue.is_closed_after(EVERY) {
-            return None;
-        }
+    let mut pause = EVERY;
+    while !core.queue.is_closed_after(pause) {
         match begin(core) {
             Ok(Some(begun)) => return Some(begun),
-            Ok(None) => {}
+            Ok(None) => pause = EVERY,
             Err(error) => {
-                if !std::mem::replace(&mut told, true) {
-                    core.fail(&error.to_string());
-                }
+                core.fail(&error.to_string());
+                pause = SELDOM;
             }
         }
     }
+    None
 }
 
 fn work(core: &Core, segments: &mut Segments, job: Job) -> io::Result<()> {
@@ -108,7 +111,7 @@ fn is_resting(core: &Core) -> bool {
 
 fn put_head(core: &Core, segments: &mut Segments, stored: &Stored, head: &[u8]) -> io::Result<bool> {
     let ticket = Ticket { id: stored.id, hash: stored.hash, key: stored.key };
-    if is_resting(core) || !core.tables().index.has(ticket) {
+    if is_resting(core) {
         return Ok(false);
     }
     let mark = mark(Kind::Head, ticket, Mark::of_total(stored.total()));
@@ -127,7 +130,7 @@ fn put_run(
     let ticket = Ticket { id: stored.id, hash: stored.hash, key: stored.key };
     let len = pieces.iter().map(|piece| piece.len() as u64).sum();
     let mut place = None;
-    if !is_resting(core) && core.tables().index.has(ticket) {
+    if !is_resting(core) {
         let slices: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
         place = segments.append(mark(Kind::Run, ticket, at), &slices)?;
     }
@@ -161,7 +164,7 @@ fn put_object(
         }
         return Ok(going);
     }
-    if is_resting(core) || !core.tables().index.has(ticket) {
+    if is_resting(core) {
         return Ok(false);
     }
     let mut slices = vec![head];

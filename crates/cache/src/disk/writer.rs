@@ -118,7 +118,10 @@ impl Writer {
         let head = if self.begun { 0 } else { self.head.len() };
         match self.core.queue.room(self.len as usize + head).await {
             Some(room) => self.send(Some(room)),
-            None => false,
+            None => {
+                self.core.fail("it is too slow"); // so that others don't wait as long for it
+                false
+            }
         }
     }
 

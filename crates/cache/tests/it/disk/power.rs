@@ -11,7 +11,8 @@ use cache::object::Body;
 use super::sim::Sim;
 use super::world::{Dice, bytes, check, get, object, primary, quiet, rounds, version, whole, write};
 
-const KEYS: u64 = 24;
+/// Few keys are replaced while they are young, many as they are recycled.
+const KEYS: [u64; 2] = [24, 200];
 
 /// What must hold, whatever happens.
 #[derive(Default)]
@@ -21,6 +22,7 @@ struct Promises {
     /// The first version of each key that may still be served.
     from: BTreeMap<u64, u64>,
     now_ms: u64,
+    keys: u64,
 }
 
 struct Tiers {
@@ -38,7 +40,7 @@ impl Tiers {
 impl Promises {
     /// Stores a new version; false: the power went.
     async fn replace(&mut self, tiers: &Tiers, dice: &mut Dice) -> bool {
-        let key = dice.roll(KEYS);
+        let key = dice.roll(self.keys);
         let version = self.begun.get(&key).map_or(1, |version| version + 1);
         self.begun.insert(key, version);
         if tiers.disk.retire(&primary(key), b"").await.is_err() {
@@ -65,7 +67,7 @@ impl Promises {
     }
 
     async fn purge(&mut self, tiers: &Tiers, dice: &mut Dice) -> bool {
-        let key = dice.roll(KEYS);
+        let key = dice.roll(self.keys);
         let (what, named): (What, Box<dyn Fn(u64) -> bool>) = match dice.roll(40) {
             0 => (What::All, Box::new(|_| true)),
             1..8 => (
@@ -94,7 +96,7 @@ impl Promises {
     /// Looks at all keys; says how many were found.
     async fn look(&self, tiers: &Tiers) -> usize {
         let mut found = 0;
-        for key in 0..KEYS {
+        for key in 0..self.keys {
             let stands = |object: &cache::Object| {
                 tiers.ledger.covers(object.primary(), object.tags(), object.facts().requested_ms)
                     == Covered::No
@@ -115,7 +117,7 @@ impl Promises {
 async fn live(seed: u64) -> usize {
     let mut dice = Dice(seed);
     let (mut sim, mut purges) = (Sim::default(), Sim::default());
-    let mut promises = Promises { now_ms: 1000, ..Promises::default() };
+    let mut promises = Promises { now_ms: 1000, keys: KEYS[(seed % 2) as usize], ..Promises::default() };
     let mut found = 0;
     for _ in 0..4 {
         promises.now_ms += 1;
@@ -135,7 +137,7 @@ async fn live(seed: u64) -> usize {
                 10 => tiers.disk.sync().await.is_ok(),
                 _ => {
                     promises.look(&tiers).await;
-                    get(&tiers.disk, dice.roll(KEYS)).await;
+                    get(&tiers.disk, dice.roll(promises.keys)).await;
                     true
                 }
             };

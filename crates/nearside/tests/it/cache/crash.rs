@@ -70,7 +70,7 @@ impl World {
         let mut admin = Client::connect(scene.node.admin)?;
         loop {
             let id = worker + WORKERS * random.below(CHANGING / WORKERS);
-            let action = random.below(8);
+            let action = random.below(12);
             if action < 4 {
                 self.get(&mut client, id, "")?;
                 continue;
@@ -81,7 +81,7 @@ impl World {
                 4 => purge(&mut admin, &json!({ "urls": [url] }))?,
                 5 => purge(&mut admin, &json!({ "tags": [format!("t{id}")] }))?,
                 6 => purge(&mut admin, &json!({ "prefixes": [format!("http://shop.test/{id}/")] }))?,
-                _ if random.below(2) == 0 => {
+                7 => {
                     client.send(format!(
                         "POST /{id}/o HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 0\r\n\r\n"
                     ))?;
