@@ -6,6 +6,7 @@ mod bench;
 mod failure;
 mod house;
 mod programs;
+mod sim;
 mod step;
 mod test;
 mod tools;
@@ -24,6 +25,9 @@ cargo xtask bench [proxy|routes|idle|cache|memory|restart|all]… [--rounds 3] [
                      memory takes 8 GiB of it, restart 11 GiB of the disk
                      --peer  only this one (nearside, nginx, haproxy, varnish, relay); may be repeated
                      --print show the tables and write nothing
+cargo xtask sim [--trace FILE [--delimiter C]]
+                     hit ratios of the memory tier's policy beside LRU, S3-FIFO and W-TinyLFU, on
+                     made traces or a libCacheSim one: .csv or .txt, else oracleGeneral uncompressed
 cargo xtask help     this
 
 Programs that the bench starts, each until it is ended:
@@ -53,6 +57,7 @@ fn run(arguments: &[&str]) -> Outcome<()> {
         ["bench", options @ ..] => bench::run(options),
         ["origin", port] => programs::origin(number(port)?),
         ["relay", port, origin] => programs::relay(number(port)?, number(origin)?),
+        ["sim", options @ ..] => sim::run(options),
         ["fetch", port, first, count, least, most] => {
             let [first, count, least, most] = [first, count, least, most].map(|text| number(text));
             programs::fetch(number(port)?, first?, count?, least?, most?)

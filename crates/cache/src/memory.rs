@@ -22,14 +22,13 @@ use shard::Shard;
 /// An object may take this part of the tier at most: 1/8. Larger ones would sweep out too much at once.
 const LARGEST_SHARE: u64 = 8;
 
-/// The most shards.
-const MOST_SHARDS: u64 = 64;
-
-/// Smaller tiers have fewer shards, because each rounds up its bookkeeping: one for each of these bytes.
-const SHARD_BYTES: u64 = 1024 * 1024;
-
 /// Objects that a purge removes under one lock.
 const PURGE_BATCH: usize = 256;
+
+/// Bodies are to be made of pieces of this length, a shorter one at the end, each in an allocation of its
+/// own length. Larger ones leave holes when they go that the allocator can't fill: with pieces of 128 KiB
+/// the process grows by twice the limit.
+pub const PIECE: usize = 32 * 1024;
 
 /// Objects in memory, up to a number of bytes.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ pub struct Memory {
 impl Memory {
     /// A tier that holds `bytes` at most, bookkeeping and the allocator's rounding included.
     pub fn new(bytes: u64) -> Memory {
-        let shards = (bytes / SHARD_BYTES).clamp(1, MOST_SHARDS).next_power_of_two();
+        let shards = policy::shards(bytes);
         Memory {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             counts: (0..shards).map(|_| AtomicU32::new(0)).collect(),

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use triomphe::ThinArc;
 
 use crate::disk;
-use common::{Common, Shared};
+use common::Common;
 
 mod common;
 pub(crate) mod weight;
 
 /// What the rules found when the answer was stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Facts {
     /// 200 to 999; never 206, whose parts are kept as [`Body::Parts`] of a 200.
     pub status: u16,
@@ -48,7 +48,7 @@ impl Flags {
     pub const NEVER_STALE: Flags = Flags(1 << 1);
     /// Its lifetime was guessed (RFC 9111 §4.2.2) or is the route's default.
     pub const GUESSED: Flags = Flags(1 << 2);
-    /// How long it may be used stale on errors is bounded, by itself or by the route, or it may not be.
+    /// It says how long it may be used stale itself, or that it may not.
     pub const SAYS_STALE: Flags = Flags(1 << 3);
 
     /// Is all of `other` in it?
@@ -108,8 +108,8 @@ pub struct Object(ThinArc<Head, u8>);
 struct Head {
     body: Body,
     common: Common,
-    requested_ms: u64,
-    lifetime: u32,
+    /// How long before `received` its request was sent: milliseconds.
+    early_ms: i32,
     state: AtomicU8,
     /// Bytes of primary, variant and tags; [`LONG`] if four bytes before them say it.
     lens: [u8; 3],
@@ -119,14 +119,17 @@ const LONG: u8 = u8::MAX;
 
 /// Purged softly.
 const SOFT: u8 = 1;
-/// It was old when it came, so when that was stands among its own bytes.
-const AGED: u8 = 1 << 1;
+/// Its times are not those of many, so they stand among its own bytes.
+const APART: u8 = 1 << 1;
 /// It was the first to need its common part, and weighs it.
 const BEARS_COMMON: u8 = 1 << 2;
 
 /// The age in seconds up to which an answer counts as new. The times of new answers are the same for
 /// all that come in one second; those of older ones are hardly ever.
 const NEW: u32 = 1;
+
+/// Bytes of the times that stand apart: `requested_ms`, `received`, `initial_age`, `lifetime`.
+const TIMES: usize = 20;
 
 impl Object {
     /// Makes one.
@@ -141,46 +144,45 @@ impl Object {
                 bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
             }
         }
-        let (mut received, mut initial_age) = (facts.received, facts.initial_age);
-        if initial_age > NEW {
-            state |= AGED;
-            bytes.extend_from_slice(&received.to_le_bytes());
-            bytes.extend_from_slice(&initial_age.to_le_bytes());
-            (received, initial_age) = (0, 0);
+        let is_aged = facts.initial_age > NEW;
+        let early_ms = early_ms(&facts).filter(|_| !is_aged && !facts.flags.has(Flags::GUESSED));
+        let mut common_facts = Facts { requested_ms: 0, ..facts };
+        if early_ms.is_none() {
+            state |= APART;
+            bytes.extend_from_slice(&facts.requested_ms.to_le_bytes());
+            for number in [facts.received, facts.initial_age, facts.lifetime] {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+            common_facts = Facts { received: 0, initial_age: 0, lifetime: 0, ..common_facts };
         }
         for part in [primary, variant, tags] {
             bytes.extend_from_slice(part);
         }
-        let shared = common::split(lines, state & AGED != 0, &mut bytes);
-        let (common, is_new) = Common::of(Shared { received, initial_age, ..Shared::of(&facts) }, &shared);
+        let common_lines = common::split(lines, is_aged, &mut bytes);
+        let (common, is_new) = Common::of(common_facts, &common_lines);
         if is_new {
             state |= BEARS_COMMON;
         }
-        let Facts { requested_ms, lifetime, .. } = facts;
-        let head = Head { body, common, requested_ms, lifetime, state: AtomicU8::new(state), lens };
+        let early_ms = early_ms.unwrap_or_default();
+        let head = Head { body, common, early_ms, state: AtomicU8::new(state), lens };
         Object(ThinArc::from_header_and_slice(head, &bytes))
     }
 
     /// What the rules found.
     pub fn facts(&self) -> Facts {
         let head = self.head();
-        let shared = head.common.shared();
-        let mut facts = Facts {
-            status: shared.status,
-            flags: shared.flags,
-            requested_ms: head.requested_ms,
-            received: shared.received,
-            initial_age: shared.initial_age,
-            lifetime: head.lifetime,
-            stale_while_revalidate: shared.stale_while_revalidate,
-            stale_if_error: shared.stale_if_error,
-        };
-        if head.state.load(Ordering::Relaxed) & AGED != 0 {
-            let at = self.start() - 8;
-            facts.received = self.number(at);
-            facts.initial_age = self.number(at + 4);
+        let common = *head.common.facts();
+        if head.state.load(Ordering::Relaxed) & APART == 0 {
+            let received_ms = u64::from(common.received) * 1000;
+            return Facts {
+                requested_ms: received_ms.saturating_add_signed(-i64::from(head.early_ms)),
+                ..common
+            };
         }
-        facts
+        let at = self.start() - TIMES;
+        let [low, high, received, initial_age, lifetime] = [0, 4, 8, 12, 16].map(|n| self.number(at + n));
+        let requested_ms = u64::from(high) << 32 | u64::from(low);
+        Facts { requested_ms, received, initial_age, lifetime, ..common }
     }
 
     /// Was it purged softly: stale from then on, whatever its facts say?
@@ -244,7 +246,7 @@ impl Object {
     fn start(&self) -> usize {
         let head = self.head();
         let long = head.lens.iter().filter(|len| **len == LONG).count();
-        let times = if head.state.load(Ordering::Relaxed) & AGED != 0 { 8 } else { 0 };
+        let times = if head.state.load(Ordering::Relaxed) & APART != 0 { TIMES } else { 0 };
         4 * long + times
     }
 
@@ -271,6 +273,12 @@ impl Object {
         let bytes = self.0.slice.get(at..).and_then(|bytes| bytes.first_chunk());
         bytes.copied().map_or(0, u32::from_le_bytes)
     }
+}
+
+/// How long before `received` the request was sent, in milliseconds, if that is less than 24 days.
+fn early_ms(facts: &Facts) -> Option<i32> {
+    let requested = i64::try_from(facts.requested_ms).ok()?;
+    i32::try_from(i64::from(facts.received) * 1000 - requested).ok()
 }
 
 /// The first value of `name` in lines of fields.
@@ -305,8 +313,8 @@ mod tests {
 
     #[test]
     fn the_head_of_an_object_is_small() {
-        // 16 bytes of the handle's own and 64 here leave 112 of 192 for URL, ETag and Last-Modified.
-        assert_eq!(size_of::<Head>(), 64);
+        // 16 bytes of the handle's own and 56 here leave 120 of 192 for URL, ETag and Last-Modified.
+        assert_eq!(size_of::<Head>(), 56);
         assert_eq!(size_of::<Option<Object>>(), 8);
     }
 }

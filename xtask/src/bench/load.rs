@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::process::{Running, busy, ended_children};
 use super::{Ground, LOAD_CORE, PROXY_CORE, median};
 use crate::failure::{Failure, Outcome, While};
+use crate::programs::lengths;
 
 /// A measurement during which others had more of the cores than this is repeated.
 const DISTURBED: f64 = 0.02;
@@ -146,9 +147,7 @@ pub fn exchange(port: u16, host: &str, path: &str) -> io::Result<(String, Vec<u8
     loop {
         let read = stream.read(&mut buffer)?;
         answer.extend_from_slice(&buffer[..read]);
-        let head = answer.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
-        let whole = head.map(|head| (head, body_length(&answer[..head])));
-        match whole {
+        match lengths(&answer) {
             Some((head, length)) if read == 0 || answer.len() >= head + length => {
                 let body = answer.split_off(head);
                 return Ok((String::from_utf8_lossy(&answer).into_owned(), body));
@@ -157,14 +156,6 @@ pub fn exchange(port: u16, host: &str, path: &str) -> io::Result<(String, Vec<u8
             _ => {}
         }
     }
-}
-
-/// What a head says of its body's length; without a word, nothing.
-fn body_length(head: &[u8]) -> usize {
-    let head = String::from_utf8_lossy(head);
-    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
-    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    length.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Lets the origin's core fetch objects through a port, each once: `count` from number `first` on, of
@@ -209,12 +200,6 @@ Transfer/sec:     24.00MB
             Sample { cpu: 10.0, rate: 20000.5, p50: 629.0, p99: 1200.0, failed: 7.0, disturbed: 0.5 };
         assert_eq!(sample, expected);
         assert_eq!(parse("unable to connect", Duration::ZERO, 0.0), None);
-    }
-
-    #[test]
-    fn lengths_of_bodies_are_read_in_any_case() {
-        assert_eq!(body_length(b"HTTP/1.1 200 OK\r\ncontent-LENGTH: 12\r\n\r\n"), 12);
-        assert_eq!(body_length(b"HTTP/1.1 200 OK\r\n\r\n"), 0);
     }
 
     #[test]

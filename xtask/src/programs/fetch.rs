@@ -3,16 +3,19 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::on_this_thread;
-use super::relay::answer_length;
 use crate::failure::{Outcome, While};
 
 const CONNECTIONS: usize = 32;
 const BUFFER: usize = 64 << 10;
+/// How long one object may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Different lengths between the least and the most.
 const STEPS: u64 = 16;
 
@@ -38,7 +41,8 @@ pub fn fetch(port: u16, first: u64, count: u64, least: u64, most: u64) -> Outcom
                         if number >= first + count {
                             return Ok(());
                         }
-                        one(&mut stream, &mut buffer, &path(number, least, most)).await?;
+                        let path = path(number, least, most);
+                        timeout(PATIENCE, one(&mut stream, &mut buffer, &path)).await??;
                     }
                 })
             })
@@ -56,8 +60,8 @@ async fn one(stream: &mut TcpStream, buffer: &mut [u8], path: &str) -> io::Resul
     let mut filled = 0;
     let whole = loop {
         filled += some(stream, &mut buffer[filled..]).await?;
-        if let Some(whole) = answer_length(&buffer[..filled]) {
-            break whole;
+        if let Some((head, body)) = lengths(&buffer[..filled]) {
+            break head + body;
         }
     };
     if !buffer.starts_with(b"HTTP/1.1 200") {
@@ -69,6 +73,15 @@ async fn one(stream: &mut TcpStream, buffer: &mut [u8], path: &str) -> io::Resul
     Ok(())
 }
 
+/// Bytes of an answer's head, once that is there, and of the body that it announces, in whatever case.
+pub fn lengths(answer: &[u8]) -> Option<(usize, usize)> {
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&answer[..head]);
+    let mut fields = text.lines().filter_map(|line| line.split_once(':'));
+    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    Some((head, length.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(0)))
+}
+
 async fn some(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     let read = stream.read(buffer).await?;
     if read == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(read) }
@@ -76,7 +89,15 @@ async fn some(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::path;
+    use super::{lengths, path};
+
+    #[test]
+    fn lengths_are_known_with_the_whole_head_in_any_case() {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-LENGTH: 12\r\n\r\n";
+        assert_eq!(lengths(head), Some((head.len(), 12)));
+        assert_eq!(lengths(&head[..head.len() - 1]), None);
+        assert_eq!(lengths(b"HTTP/1.1 200 OK\r\n\r\n"), Some((19, 0)));
+    }
 
     #[test]
     fn lengths_go_from_the_least_to_the_most() {

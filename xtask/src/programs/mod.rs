@@ -16,7 +16,7 @@ use tokio::runtime::Builder;
 
 use crate::failure::{Outcome, While};
 
-pub use fetch::{fetch, path};
+pub use fetch::{fetch, lengths, path};
 pub use hold::hold;
 pub use origin::origin;
 pub use relay::relay;

@@ -63,7 +63,7 @@ async fn answer(client: &mut TcpStream, origin: &mut TcpStream, buffer: &mut [u8
 }
 
 /// Bytes of the answer in all, head and body, once its head is there.
-pub fn answer_length(bytes: &[u8]) -> Option<usize> {
+fn answer_length(bytes: &[u8]) -> Option<usize> {
     const FIELD: &[u8] = b"Content-Length: ";
     let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let field = bytes[..head].windows(FIELD.len()).position(|name| name == FIELD)?;

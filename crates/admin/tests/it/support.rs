@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use admin::cache::{CacheView, Cached, NodePurged, PurgeOrder, StoredView, TierState, TierView, Usable};
 use admin::{Later, Operations, ReloadError, Reloaded, Reloads};
+use cache::Cache;
 use config::Report;
 use config::plan::CacheRules;
 use edge::stats::Sample;
-use edge::{Live, Shared, Stats};
+use edge::{Kept, Live, Shared, Stats};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -201,7 +202,7 @@ impl Served {
         let plan = Arc::new(parse(file).unwrap().plan);
         let registry = Registry::new(upstream::Options::default(), Handle::current(), Arc::new(|_| {}));
         registry.apply(&plan);
-        let shared = Shared::new(Stats::new(plan.node.threads));
+        let shared = Shared::new(Stats::new(plan.node.threads), Kept::new(Cache::new(1 << 20, 1 << 20)));
         let node = Arc::new(Fake {
             live: Arc::new(Live::new(&plan, &registry, &shared.stats)),
             registry,

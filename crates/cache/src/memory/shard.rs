@@ -68,16 +68,13 @@ impl Shard {
         primary: &[u8],
         mut fits: impl FnMut(&Object) -> bool,
     ) -> Option<u32> {
-        let mut newest = None;
+        let mut newest: Option<(u32, &Object)> = None;
         for slot in self.index.iter_hash(spread(hash)) {
-            let Some(object) = self.object(*slot).filter(|object| object.primary() == primary) else {
-                continue;
-            };
-            if fits(object) {
-                let received = object.facts().received;
-                if newest.is_none_or(|(_, newest)| received >= newest) {
-                    newest = Some((*slot, received));
-                }
+            let named = self.object(*slot).filter(|object| object.primary() == primary);
+            let Some(object) = named.filter(|object| fits(object)) else { continue };
+            // Mostly there is one, and then nobody asks when it came.
+            if newest.is_none_or(|(_, newest)| newest.facts().received <= object.facts().received) {
+                newest = Some((*slot, object));
             }
         }
         newest.map(|(slot, _)| slot)
@@ -114,6 +111,10 @@ impl Shard {
 
     /// Puts an object in the place of its namesake, which comes out.
     pub(super) fn renew(&mut self, slot: u32, object: Object, state: &RandomState) -> Option<Object> {
+        // Its URL is the same, so only other tags move it.
+        if self.object(slot).is_some_and(|old| old.tags() == object.tags()) {
+            return self.objects.renew(slot, object);
+        }
         self.groups.remove(slot, &self.objects, state);
         let old = self.objects.renew(slot, object);
         self.groups.insert(slot, &self.objects, state);

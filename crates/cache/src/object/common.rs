@@ -4,14 +4,14 @@
 //! The table only helps to find what exists. An entry lives as long as objects use it; the table itself
 //! holds a bounded number and is emptied when full, which costs no more than one copy of each later.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use triomphe::ThinArc;
 
-use crate::object::{Facts, Flags, weight};
+use crate::object::{Facts, weight};
 
 /// Tables, each with a lock of its own.
 const TABLES: usize = 16;
@@ -60,28 +60,9 @@ const COMMON_NAMES: &[&str] = &[
 /// Names of fields with a time that is the same for all that was made in one second.
 const TIMES: &[&str] = &["date", "expires"];
 
-/// The facts that are the same for many objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Shared {
-    pub(super) status: u16,
-    pub(super) flags: Flags,
-    pub(super) received: u32,
-    pub(super) initial_age: u32,
-    pub(super) stale_while_revalidate: u32,
-    pub(super) stale_if_error: u32,
-}
-
-impl Shared {
-    pub(super) fn of(facts: &Facts) -> Shared {
-        let Facts { status, flags, received, initial_age, stale_while_revalidate, stale_if_error, .. } =
-            *facts;
-        Shared { status, flags, received, initial_age, stale_while_revalidate, stale_if_error }
-    }
-}
-
 /// The common part of some objects.
 #[derive(Clone)]
-pub(super) struct Common(ThinArc<Shared, u8>);
+pub(super) struct Common(ThinArc<Facts, u8>);
 
 struct Tables {
     state: RandomState,
@@ -95,26 +76,27 @@ static ALL: LazyLock<Tables> = LazyLock::new(|| Tables {
 
 impl Common {
     /// Finds or makes it; says whether it was made.
-    pub(super) fn of(shared: Shared, lines: &[u8]) -> (Common, bool) {
-        let make = || Common(ThinArc::from_header_and_slice(shared, lines));
+    pub(super) fn of(facts: Facts, lines: &[u8]) -> (Common, bool) {
+        let make = || Common(ThinArc::from_header_and_slice(facts, lines));
         if lines.len() > LONGEST {
             return (make(), true);
         }
-        let hash = ALL.state.hash_one((shared, lines));
+        let hash = ALL.state.hash_one((facts, lines));
         let table = &ALL.tables[(hash >> 32) as usize % TABLES];
         let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = table.find(hash, |c| *c.shared() == shared && c.lines() == lines) {
+        if let Some(found) = table.find(hash, |c| *c.facts() == facts && c.lines() == lines) {
             return (found.clone(), false);
         }
         if table.len() >= ENTRIES {
             table.clear();
         }
         let made = make();
-        table.insert_unique(hash, made.clone(), |c| ALL.state.hash_one((*c.shared(), c.lines())));
+        table.insert_unique(hash, made.clone(), |c| ALL.state.hash_one((c.facts(), c.lines())));
         (made, true)
     }
 
-    pub(super) fn shared(&self) -> &Shared {
+    /// Zero in all that an object has for itself.
+    pub(super) fn facts(&self) -> &Facts {
         &self.0.header.header
     }
 
@@ -124,7 +106,7 @@ impl Common {
 
     /// Bytes of memory.
     pub(super) fn weight(&self) -> u64 {
-        weight::of_arc(size_of::<Shared>(), self.0.slice.len())
+        weight::of_arc(size_of::<Facts>(), self.0.slice.len())
     }
 }
 
@@ -178,11 +160,11 @@ mod tests {
     #[test]
     fn the_same_is_kept_once_and_a_full_table_is_emptied() {
         let facts = Facts { status: 299, received: 7, ..Facts::default() };
-        let (first, made) = Common::of(Shared::of(&facts), b"a: b\r\n");
-        let (second, made_again) = Common::of(Shared::of(&facts), b"a: b\r\n");
+        let (first, made) = Common::of(facts, b"a: b\r\n");
+        let (second, made_again) = Common::of(facts, b"a: b\r\n");
         assert!(made && !made_again && first.0.ptr() == second.0.ptr());
         for received in 0..3 * (TABLES * ENTRIES) as u32 {
-            Common::of(Shared { received, ..Shared::of(&facts) }, b"");
+            Common::of(Facts { received, ..facts }, b"");
         }
         for table in &ALL.tables {
             assert!(table.lock().unwrap().len() <= ENTRIES);

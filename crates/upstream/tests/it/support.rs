@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use config::plan::{
-    Admin, Balance, Endpoint, Health, Limits, Node, Outliers, Plan, Retry, RetryOn, Service, Telemetry,
-    Timeouts,
+    Admin, Balance, Cache, Endpoint, Health, Limits, Node, Outliers, Plan, Retry, RetryOn, Service,
+    Telemetry, Timeouts,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -96,6 +96,7 @@ pub fn plan(services: impl IntoIterator<Item = Service>) -> Plan {
         },
         services: services.collect(),
         routes: Vec::new(),
+        cache: Cache { memory: 1, disk: None, shared: None, largest: 1, purge_from: Vec::new() },
         telemetry: Telemetry { access_log: None },
     }
 }
