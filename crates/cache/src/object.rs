@@ -48,7 +48,7 @@ impl Flags {
     pub const NEVER_STALE: Flags = Flags(1 << 1);
     /// Its lifetime was guessed (RFC 9111 §4.2.2) or is the route's default.
     pub const GUESSED: Flags = Flags(1 << 2);
-    /// It says how long it may be used stale itself, or that it may not.
+    /// How long it may be used stale on errors is bounded, by itself or by the route, or it may not be.
     pub const SAYS_STALE: Flags = Flags(1 << 3);
 
     /// Is all of `other` in it?

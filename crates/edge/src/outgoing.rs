@@ -100,6 +100,27 @@ impl<'a> Outgoing<'a> {
         self.write_all([head, piece], meanwhile).await
     }
 
+    /// Sends a head (or nothing) and some pieces of a body of known length in one go; says how many bytes
+    /// of the body that were.
+    ///
+    /// # Errors
+    /// As [`Outgoing::send`].
+    pub(crate) async fn send_many(
+        &mut self,
+        head: &[u8],
+        pieces: &mut impl Iterator<Item = &'_ [u8]>,
+    ) -> io::Result<u64> {
+        self.begun = true;
+        let mut slices = [head, b"", b"", b"", b"", b"", b"", b""];
+        for (slice, piece) in slices[1..].iter_mut().zip(pieces.filter(|piece| !piece.is_empty())) {
+            *slice = piece;
+        }
+        let bytes = slices[1..].iter().map(|piece| piece.len() as u64).sum();
+        self.body_bytes += bytes;
+        self.write_all(slices, |_| {}).await?;
+        Ok(bytes)
+    }
+
     /// Ends the body.
     ///
     /// # Errors
@@ -147,16 +168,20 @@ impl<'a> Outgoing<'a> {
         .await
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[&[u8]]) -> Poll<io::Result<usize>> {
+    fn poll_write<const N: usize>(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[&[u8]; N],
+    ) -> Poll<io::Result<usize>> {
         let mut wanted = slices.iter().filter(|s| !s.is_empty());
         if let (Some(only), None) = (wanted.next(), wanted.next()) {
             return Pin::new(&mut self.write).poll_write(cx, only);
         }
-        let mut vectors = [IoSlice::new(&[]); 4];
+        let mut vectors = [IoSlice::new(&[]); N];
         for (vector, slice) in vectors.iter_mut().zip(slices) {
             *vector = IoSlice::new(slice);
         }
-        Pin::new(&mut self.write).poll_write_vectored(cx, &vectors[..slices.len().min(4)])
+        Pin::new(&mut self.write).poll_write_vectored(cx, &vectors)
     }
 
     /// A limit is set only when a client stops taking, which few do.

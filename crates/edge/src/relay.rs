@@ -8,7 +8,6 @@ use upstream::client::{Exchange, Failed};
 use upstream::{FailKind, Outcome, Permit, clock};
 use wire::{Length, Method, ResponseHead, Version, write};
 
-use crate::cached::pass::Pass;
 use crate::headers;
 use crate::live::LiveRoute;
 use crate::outgoing::Outgoing;
@@ -67,7 +66,13 @@ pub(crate) async fn relay<'a>(
     // What is not sent by now the endpoint doesn't want; the client can't be asked to stop.
     outgoing.close |= !exchange.is_sent() || request.is_last();
     begin(&mut out, &head, request, &exchange, &held, outgoing);
-    let passed = pass(&mut out, &mut exchange, &held, slot, outgoing, cached.as_mut()).await;
+    let kept = &request.thread.shared.kept;
+    let see = |piece: &[u8], last: bool| {
+        if let Some(cached) = cached.as_mut() {
+            cached.piece(piece, last, kept);
+        }
+    };
+    let passed = pass(&mut out, &mut exchange, &held, slot, outgoing, see).await;
     let now = clock::now();
     note.ended = now;
     let key = lease.endpoint().key();
@@ -79,9 +84,6 @@ pub(crate) async fn relay<'a>(
         lease.finish(outcome, now);
     }
     note.aborted = passed.is_err();
-    if let (Ok(()), Some(cached)) = (&passed, cached) {
-        cached.whole(&request.thread.shared.kept);
-    }
     let (after, body) = match passed {
         Ok(()) => (Ok(After::Keep), exchange.release(key, now)),
         Err(Stopped::Endpoint(failed)) => {
@@ -123,14 +125,10 @@ async fn pass(
     held: &[u8],
     slot: &Slot<'_>,
     outgoing: &mut Outgoing<'_>,
-    mut cached: Option<&mut Pass>,
+    mut see: impl FnMut(&[u8], bool),
 ) -> Result<(), Stopped> {
-    let mut see = |piece: &[u8]| {
-        if let Some(cached) = cached.as_deref_mut() {
-            cached.piece(piece);
-        }
-    };
-    see(held);
+    // What is stored of it is stored before the client has seen its end.
+    see(held, exchange.remaining() == Some(0));
     if held.len() <= COPIED {
         out.extend_from_slice(held);
         outgoing.body_bytes += held.len() as u64;
@@ -139,15 +137,16 @@ async fn pass(
             Poll::Ready(piece) => piece.map_err(Stopped::Endpoint)?,
             Poll::Pending => None,
         };
-        see(first.as_deref().unwrap_or_default());
+        see(first.as_deref().unwrap_or_default(), exchange.remaining() == Some(0));
         send(out, first.as_deref().unwrap_or_default(), exchange, outgoing).await?;
     } else {
         send(out, held, exchange, outgoing).await?;
     }
     while let Some(piece) = next(exchange, slot).await? {
-        see(&piece);
+        see(&piece, exchange.remaining() == Some(0));
         send(b"", &piece, exchange, outgoing).await?;
     }
+    see(b"", true);
     outgoing.finish(exchange.trailers()).await.map_err(|_| Stopped::Client)
 }
 

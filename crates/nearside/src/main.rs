@@ -18,14 +18,12 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use mimalloc::MiMalloc;
+// It takes the place of the C library's allocator, and so of Rust's: asked as such it takes more for sizes
+// that are not powers of two.
+use mimalloc as _;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
-
-/// Its small allocations cost less than the system's, and a data thread makes some for each connection.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match execute(Cli::parse().command) {

@@ -7,6 +7,7 @@ use cache::control;
 use cache::disk::Writer;
 use cache::flight::{End, WINDOW};
 use cache::freshness::Times;
+use cache::memory::PIECE;
 use cache::object::New;
 use cache::{Body, Object, conditional, range, storing, tags, update, vary};
 use upstream::client::{Exchange, Failed};
@@ -19,8 +20,6 @@ use crate::headers;
 use crate::request::Trail;
 use crate::tries::{self, Answered};
 
-/// Bytes of the pieces in which a body is kept.
-const PIECE: usize = 128 * 1024;
 /// Bytes of the largest object whose parts are put together in memory if there is a disk tier.
 const PARTS: u64 = 1024 * 1024;
 

@@ -124,8 +124,8 @@ impl Pass {
         Some(Pending { facts, lines, variant, tags: tags?, body: Vec::new() })
     }
 
-    /// Sees each piece of the body.
-    pub(crate) fn piece(&mut self, piece: &[u8]) {
+    /// Sees each piece of the body; `last`: none follows.
+    pub(crate) fn piece(&mut self, piece: &[u8], last: bool, kept: &Kept) {
         if let Some(pending) = &mut self.pending {
             if pending.body.len() + piece.len() > CAPTURED {
                 self.pending = None;
@@ -133,10 +133,13 @@ impl Pass {
                 pending.body.extend_from_slice(piece);
             }
         }
+        if last {
+            self.whole(kept);
+        }
     }
 
     /// The body was whole.
-    pub(crate) fn whole(&mut self, kept: &Kept) {
+    fn whole(&mut self, kept: &Kept) {
         if let Some(Pending { facts, lines, variant, tags, body }) = self.pending.take() {
             let object = Object::new(New {
                 facts,

@@ -249,16 +249,17 @@ pub(super) async fn send(
         }
         Body::Pieces(pieces) => {
             let mut begin = 0;
-            for piece in pieces.iter() {
+            let mut cuts = pieces.iter().map(|piece| {
                 let bytes = cut(piece, begin, start, end);
                 begin += piece.len() as u64;
-                if !bytes.is_empty() {
-                    if !send_piece(out, bytes, outgoing).await {
-                        return false;
-                    }
-                    at += bytes.len() as u64;
-                    out.clear();
+                bytes
+            });
+            while at < end {
+                match outgoing.send_many(out, &mut cuts).await {
+                    Ok(sent @ 1..) => at += sent,
+                    _ => return false,
                 }
+                out.clear();
             }
         }
         Body::Parts { parts, .. } => {
