@@ -7,6 +7,7 @@ mod failure;
 mod house;
 mod programs;
 mod sim;
+mod soak;
 mod step;
 mod test;
 mod tools;
@@ -25,6 +26,7 @@ cargo xtask bench [proxy|routes|idle|cache|memory|restart|all]… [--rounds 3] [
                      memory takes 8 GiB of it, restart 11 GiB of the disk
                      --peer  only this one (nearside, nginx, haproxy, varnish, relay); may be repeated
                      --print show the tables and write nothing
+cargo xtask soak     the long forms of tests: crashes, losses of power, memory; see docs/soak.md
 cargo xtask sim [--trace FILE [--delimiter C]]
                      hit ratios of the memory tier's policy beside LRU, S3-FIFO and W-TinyLFU, on
                      made traces or a libCacheSim one: .csv or .txt, else oracleGeneral uncompressed
@@ -57,6 +59,7 @@ fn run(arguments: &[&str]) -> Outcome<()> {
         ["bench", options @ ..] => bench::run(options),
         ["origin", port] => programs::origin(number(port)?),
         ["relay", port, origin] => programs::relay(number(port)?, number(origin)?),
+        ["soak"] => soak::run(),
         ["sim", options @ ..] => sim::run(options),
         ["fetch", port, first, count, least, most] => {
             let [first, count, least, most] = [first, count, least, most].map(|text| number(text));

@@ -143,20 +143,10 @@ pub fn content_range(value: &[u8]) -> Option<ContentRange> {
 }
 
 impl ContentRange {
-    /// What a body of `length` bytes is, that came whole with this field. If it is shorter than the field
-    /// says, and should have reached the end of the whole, its sender counts ends wrongly, and the whole
-    /// ends where the body does: bytes that were sent are believed before numbers about them. Other
-    /// differences can't be explained, and there is none.
-    pub fn of_body(self, length: u64) -> Option<ContentRange> {
-        let said = self.range.end - self.range.start;
-        let end = self.range.start + length.min(said);
-        match self.total {
-            _ if length == said => Some(self),
-            Some(total) if length > 0 && length < said && self.range.end == total => {
-                Some(ContentRange { range: self.range.start..end, total: Some(end) })
-            }
-            _ => None,
-        }
+    /// Is a body of `length` bytes, that came whole with this field, what the field says? If not, one of
+    /// them is wrong, and nothing can tell which: such a part is not kept.
+    pub fn is_of(&self, length: u64) -> bool {
+        self.range.end - self.range.start == length
     }
 
     /// Writes `Content-Range: bytes 0-4/10` as a line.

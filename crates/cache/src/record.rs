@@ -126,7 +126,9 @@ pub fn decode_head(bytes: &[u8]) -> Result<Head<'_>, BadRecord> {
         return Err(BadRecord::Version);
     }
     let (status, flags) = (rest.u16()?, Flags(rest.u16()?));
-    rest.u16()?;
+    if soft > SOFT || rest.u16()? != 0 {
+        return Err(BadRecord::Damaged);
+    }
     let facts = Facts {
         status,
         flags,
@@ -146,7 +148,7 @@ pub fn decode_head(bytes: &[u8]) -> Result<Head<'_>, BadRecord> {
         return Err(BadRecord::Damaged);
     }
     let [primary, variant, lines, tags] = texts;
-    Ok(Head { facts, soft: soft & SOFT != 0, primary, variant, lines, tags, len })
+    Ok(Head { facts, soft: soft == SOFT, primary, variant, lines, tags, len })
 }
 
 /// Writes an object with its body; none if the body isn't in memory as a whole, or the head is too large.

@@ -98,11 +98,13 @@ impl Mark {
 
     /// Reads one that was written for the segment with this sequence number.
     pub fn decode(bytes: &[u8], sequence: u64) -> Option<Mark> {
-        let mut reader = Reader(bytes.get(..MARK)?);
-        let sum = reader.u32().ok()?;
-        if crc32c::crc32c(reader.0) != sum {
-            return None;
-        }
+        let sum = Reader(bytes).u32().ok()?;
+        (crc32c::crc32c(bytes.get(4..MARK)?) == sum).then(|| Mark::checked(bytes, sequence))?
+    }
+
+    /// The same where the checksum was looked at.
+    fn checked(bytes: &[u8], sequence: u64) -> Option<Mark> {
+        let mut reader = Reader(bytes.get(4..MARK)?);
         let [kind, 0, 0, 0] = reader.array().ok()? else { return None };
         let kind = Kind::ALL.into_iter().find(|&known| known as u8 == kind)?;
         (reader.u64().ok()? == sequence).then_some(())?;
@@ -235,7 +237,8 @@ fn footer(file: &dyn File, header: Header) -> io::Result<Option<Vec<Mark>>> {
     if crc32c::crc32c(&marks) != sum {
         return Ok(None);
     }
-    Ok(marks.chunks_exact(MARK).map(|mark| Mark::decode(mark, header.sequence)).collect())
+    let within = |mark: &Mark| u64::from(mark.offset) + MARK as u64 + u64::from(mark.len) <= last;
+    Ok(marks.chunks_exact(MARK).map(|mark| Mark::checked(mark, header.sequence).filter(within)).collect())
 }
 
 fn read_trailer(trailer: &[u8; TRAILER], sequence: u64) -> Option<(u32, usize, u32)> {

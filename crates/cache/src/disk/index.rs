@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table};
 use smallvec::SmallVec;
 
 use super::format::{Kind, Mark};
@@ -87,6 +87,30 @@ impl Index {
         let Ticket { id, hash, key } = ticket;
         let entry = Entry { hash, id, large, key, offset: 0, len: 0, slot: 0, used: false };
         self.table(hash).insert_unique(hash, entry, |entry| entry.hash);
+    }
+
+    /// Puts an object where its head was found, with its body if that is large. True: it is there already,
+    /// and only its head is a newer one.
+    pub(super) fn found(
+        &mut self,
+        ticket: Ticket,
+        place: Place,
+        large: impl FnOnce() -> Option<Arc<Stored>>,
+    ) -> bool {
+        let Ticket { id, hash, key } = ticket;
+        let Place { offset, len, slot } = place;
+        let is = |entry: &Entry| entry.id == id && entry.hash == hash;
+        match self.table(hash).entry(hash, is, |entry| entry.hash) {
+            hash_table::Entry::Occupied(mut entry) => {
+                let entry = entry.get_mut();
+                (entry.offset, entry.len, entry.slot) = (offset, len, slot);
+                true
+            }
+            hash_table::Entry::Vacant(vacant) => {
+                vacant.insert(Entry { hash, id, large: large(), key, offset, len, slot, used: false });
+                false
+            }
+        }
     }
 
     fn find(&mut self, ticket: Ticket) -> Option<&mut Entry> {

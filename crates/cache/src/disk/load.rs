@@ -102,14 +102,13 @@ impl Filling<'_> {
 
     fn head(&mut self, mark: &Mark, slot: u16) {
         let ticket = segments::ticket(mark);
-        if !self.index.has(ticket) {
-            let reads = || self.core.reads.clone();
-            let large = || Arc::new(Stored::new(mark.id, mark.hash, mark.key, mark.total(), reads()));
-            self.index.add(ticket, (mark.kind == Kind::Head).then(large));
-        } else if let (Some(stored), Some(total)) = (self.index.large(ticket), mark.total()) {
+        let reads = &self.core.reads;
+        let large = || Arc::new(Stored::new(mark.id, mark.hash, mark.key, mark.total(), reads.clone()));
+        let again =
+            self.index.found(ticket, segments::place(mark, slot), || (mark.kind == Kind::Head).then(large));
+        if let (true, Some(stored), Some(total)) = (again, self.index.large(ticket), mark.total()) {
             stored.set_total(total);
         }
-        self.index.place(ticket, segments::place(mark, slot));
     }
 
     fn kill(&mut self, kill: &Mark) {

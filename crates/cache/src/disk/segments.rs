@@ -157,9 +157,7 @@ impl Segments {
         self.next += 1;
         let segment = Segment { sequence, ..segment };
         let header = Header { sequence, length: segment.length, seed: self.seed }.encode();
-        // Lasting before any record: what is left of the file's last life can then never be taken for
-        // what it was.
-        if let Err(error) = segment.file.write(&header, 0).and_then(|()| segment.file.sync()) {
+        if let Err(error) = segment.file.write(&header, 0) {
             self.spare = Some(segment);
             return Err(error);
         }

@@ -116,14 +116,12 @@ fn plan(job: &Job, head: &ResponseHead, length: Option<u64>, times: Times) -> Re
             let said = head.fields.get(Known::ContentRange).and_then(range::content_range);
             let said = said.ok_or("content-range")?;
             // What doesn't hold together can't be put together.
-            let part = match length {
-                Some(length) => said.of_body(length).ok_or("content-range")?,
-                None => {
-                    expected = Some(said.range.end - said.range.start);
-                    said
-                }
-            };
-            (part.range.start, part.total, true)
+            match length {
+                Some(length) if !said.is_of(length) => return Err("content-range"),
+                Some(_) => {}
+                None => expected = Some(said.range.end - said.range.start),
+            }
+            (said.range.start, said.total, true)
         }
         _ => (0, None, false),
     };

@@ -124,11 +124,11 @@ async fn live(seed: u64) -> usize {
         let tiers = Tiers::open(&sim, &purges, promises.now_ms);
         promises.now_ms += 1;
         found += promises.look(&tiers).await;
-        let operations = 20 + dice.roll(1500);
+        let changes = 20 + dice.roll(1500);
         if dice.roll(8) == 0 {
-            purges.lose_power_after(operations / 20);
+            purges.lose_power_after(changes / 20);
         } else {
-            sim.lose_power_after(operations);
+            sim.lose_power_after(changes);
         }
         for _ in 0..300 {
             let lives = match dice.roll(12) {
@@ -136,8 +136,10 @@ async fn live(seed: u64) -> usize {
                 9 => promises.purge(&tiers, &mut dice).await,
                 10 => tiers.disk.sync().await.is_ok(),
                 _ => {
-                    promises.look(&tiers).await;
-                    get(&tiers.disk, dice.roll(promises.keys)).await;
+                    // What is used is carried on when its segment is recycled.
+                    for _ in 0..promises.keys / 8 {
+                        get(&tiers.disk, dice.roll(promises.keys)).await;
+                    }
                     true
                 }
             };

@@ -18,7 +18,7 @@ struct World {
     names: BTreeMap<String, usize>,
     lasting_names: BTreeMap<String, usize>,
     nodes: Vec<Node>,
-    /// Operations that still succeed.
+    /// Changes that still succeed.
     left: Option<u64>,
     /// What writing answers now.
     trouble: Option<io::ErrorKind>,
@@ -34,19 +34,16 @@ struct Node {
 }
 
 impl World {
-    fn operate(&mut self) -> io::Result<()> {
-        match &mut self.left {
+    fn operate(&self) -> io::Result<()> {
+        match self.left {
             Some(0) => Err(io::Error::other("the power is gone")),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 
     fn change(&mut self) -> io::Result<()> {
         self.operate()?;
+        self.left = self.left.map(|left| left - 1);
         self.trouble.map_or(Ok(()), |kind| Err(kind.into()))
     }
 }
@@ -56,9 +53,9 @@ impl Sim {
         self.0.lock().unwrap()
     }
 
-    /// The power goes after so many more operations.
-    pub fn lose_power_after(&self, operations: u64) {
-        self.world().left = Some(operations);
+    /// The power goes after so many more changes.
+    pub fn lose_power_after(&self, changes: u64) {
+        self.world().left = Some(changes);
     }
 
     pub fn is_dead(&self) -> bool {
@@ -180,13 +177,13 @@ struct SimFile {
 
 impl File for SimFile {
     fn size(&self) -> io::Result<u64> {
-        let mut world = self.sim.world();
+        let world = self.sim.world();
         world.operate()?;
         Ok(world.nodes[self.node].now.len() as u64)
     }
 
     fn read(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
-        let mut world = self.sim.world();
+        let world = self.sim.world();
         world.operate()?;
         let bytes = world.nodes[self.node].now.get(at as usize..).and_then(|bytes| bytes.get(..buf.len()));
         buf.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);

@@ -110,6 +110,24 @@ async fn spoiled_bytes_are_never_served() {
 }
 
 #[tokio::test]
+async fn a_start_looks_for_what_a_crash_has_torn() {
+    let sim = Sim::default();
+    let disk = Disk::open_on(Arc::new(sim.clone()), 16 * MIB, quiet()).unwrap();
+    assert!(write(&disk, 1, 1, 5, 600_000, true).await);
+    disk.keep(&whole(2, 1, 5, 1000));
+    disk.sync().await.unwrap();
+    let crashed = sim.after_the_loss(&mut super::world::Dice(1));
+    let at = crashed.find("segment-00000", &super::world::bytes(1, 1, 100, 16)).unwrap();
+    crashed.spoil("segment-00000", at);
+    for _ in 0..2 {
+        let disk = Disk::open_on(Arc::new(crashed.clone()), 16 * MIB, quiet()).unwrap();
+        let Body::Disk(stored) = get(&disk, 1).await.unwrap().body().clone() else { panic!() };
+        assert!(!stored.has(100, 101) && stored.has(262_144, 600_000) && !stored.is_whole());
+        assert!(get(&disk, 2).await.is_some(), "what stands behind it is found");
+    }
+}
+
+#[tokio::test]
 async fn garbage_in_the_folder_is_no_object() {
     let sim = Sim::default();
     let disk = Disk::open_on(Arc::new(sim.clone()), 16 * MIB, quiet()).unwrap();
