@@ -165,11 +165,13 @@ async fn place(
         return (None, Keep::Nowhere, Some(why));
     }
     // Parts of something large would be put together in memory again and again.
-    let for_disk = plan.part && cache.disk().is_some() && plan.total.is_none_or(|total| total > PARTS);
+    let for_disk = plan.part && cache.disk().is_some() && plan.total.is_some_and(|total| total > PARTS);
     if !for_disk && length.is_none_or(|length| cache.memory.room_for(length)) {
         return (Some(plan), Keep::Memory, None);
     }
-    match cache.begin(&plan.object, plan.total) {
+    // A part without its whole's length would pass for the whole on disk.
+    let may_begin = !plan.part || plan.total.is_some();
+    match may_begin.then(|| cache.begin(&plan.object, plan.total)).flatten() {
         Some(writer) => (Some(plan), Keep::Disk(Box::new(writer)), None),
         None => (None, Keep::Nowhere, Some("too-large")),
     }
