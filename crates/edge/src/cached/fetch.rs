@@ -346,9 +346,8 @@ async fn take(job: &Job, answered: Box<Answered<'_, Nobody>>, times: Times, trai
                 confirm(job, object, Some(304), trail);
             }
             None => {
-                if let Some(object) = job.errand.object() {
-                    job.kept().cache.memory.remove(object);
-                }
+                // It may not be kept any longer, in whatever tier it is.
+                job.kept().cache.forget(&job.key.primary).await;
                 job.close();
                 job.flight.land(Landed::Again, true);
             }

@@ -58,6 +58,13 @@ pub(super) async fn stream(job: &Job, answered: Box<Answered<'_, Nobody>>, times
     };
     let (plan, keep, detail) = place(job, plan, length, detail).await;
     complete_head(job, &mut head, plan.as_ref());
+    if matches!(job.errand, Errand::Complete(..)) && matches!(head.status, 206 | 416) {
+        // The rest doesn't belong to what is stored, and nobody asked for a part: all is fetched anew.
+        lease.finish(Outcome::Answered { status, latency_ns }, clock::now());
+        job.kept().cache.forget(&job.key.primary).await;
+        job.close();
+        return job.flight.land(Landed::Again, true);
+    }
     let whole_length = match (&job.errand, &plan) {
         (Errand::Complete(..), Some(plan)) if plan.at > 0 && head.status == 200 => plan.total,
         _ => length,

@@ -260,7 +260,14 @@ async fn look(
 fn is_for(landed: &Landed, visit: &Visit<'_>, request: &Request<'_>) -> bool {
     match landed {
         Landed::Answer(arrived) => stream::suits(arrived, visit, request),
-        Landed::Stored(it) => vary::fits(it.object.variant(), &visit.key.rule, &request.head.fields),
+        Landed::Stored(it) => {
+            let (object, facts, now) = (&it.object, it.object.facts(), wall_ms() / 1000);
+            let usable = match it.status {
+                Some(304) => reuse::decide(&facts, false, &visit.control, now) == Verdict::Fresh,
+                failed => reuse::on_error(&facts, object.is_soft(), &visit.control, now, failed.is_none()),
+            };
+            usable && vary::fits(object.variant(), &visit.key.rule, &request.head.fields)
+        }
         Landed::Failed(failed) => is_shared(&failed.0),
         Landed::Again => false,
     }
@@ -345,7 +352,11 @@ impl Wanted {
     /// those who want the same one wait together.
     fn learn(&mut self, landed: &Landed, visit: &Visit<'_>, request: &Request<'_>) {
         let (rule, fields) = (&visit.key.rule, &request.head.fields);
-        let Landed::Answer(arrived) = landed else { return };
+        let Landed::Answer(arrived) = landed else {
+            // What must be validated for each is asked for by each, and not one after the other.
+            self.alone = matches!(landed, Landed::Stored(_));
+            return;
+        };
         let other = arrived.stored.as_ref().is_some_and(|object| !vary::fits(object.variant(), rule, fields));
         self.rest.clear();
         self.alone = !other || vary::variant(&mut self.rest, rule, &arrived.head.fields, fields).is_err();
