@@ -67,6 +67,21 @@ impl Nominated {
     }
 }
 
+/// Removes what an endpoint won't get of a client's request: what `Connection` nominates, and what only a
+/// trusted client may say. Nothing that is stored may depend on it.
+pub(crate) fn drop_unsent(fields: &mut Fields, trusted: bool) {
+    if fields.get(Known::Connection).is_some() {
+        for name in Nominated::of(fields).0 {
+            fields.remove_named(&name);
+        }
+    }
+    if !trusted {
+        for name in [Known::XForwardedProto, Known::XForwardedHost, Known::XForwardedPort, Known::Forwarded] {
+            fields.remove(name);
+        }
+    }
+}
+
 /// The protocol that a request asks to change to, if it may (RFC 9110 §7.8). `h2c` never goes on: what
 /// follows it would pass every rule of this node unseen.
 pub(crate) fn upgrade(head: &RequestHead, length: Length) -> Option<&[u8]> {

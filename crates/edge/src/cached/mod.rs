@@ -138,6 +138,7 @@ pub(crate) async fn answer(
     // Borrowed of the thread: counting references would be memory that all threads write to.
     let kept: &Kept = &turn.request.thread.shared.kept;
     let request = &mut *turn.request;
+    headers::drop_unsent(&mut request.head.fields, request.client.trusted);
     let mut key = std::mem::take(&mut turn.buffers.key);
     key.make(request.client.scheme, request.head, &rules.key);
     let looks = looks_up(request);
@@ -266,7 +267,9 @@ fn is_for(landed: &Landed, visit: &Visit<'_>, request: &Request<'_>) -> bool {
                 Some(304) => reuse::decide(&facts, false, &visit.control, now) == Verdict::Fresh,
                 failed => reuse::on_error(&facts, object.is_soft(), &visit.control, now, failed.is_none()),
             };
-            usable && vary::fits(object.variant(), &visit.key.rule, &request.head.fields)
+            usable
+                && serve::covers(object, request, now)
+                && vary::fits(object.variant(), &visit.key.rule, &request.head.fields)
         }
         Landed::Failed(failed) => is_shared(&failed.0),
         Landed::Again => false,
