@@ -33,6 +33,11 @@ use crate::tries::{self, Answered, Asking, Interim, Sender, Terms};
 /// All fetches together keep so many times the largest object of the memory tier.
 const HELD_SHARE: u64 = 2;
 
+/// Is nothing to be stored of what this request brings, because of what it says itself?
+fn is_private(fields: &Fields) -> bool {
+    fields.get(Known::Authorization).is_some() || control::of_request(fields).no_store
+}
+
 /// Fields that a stored answer has at most, after all that later ones added.
 const STORED_FIELDS: usize = 1024;
 
@@ -60,7 +65,11 @@ impl Errand {
         };
         let strong = object.field("etag").is_some_and(|etag| etag.starts_with(b"\""));
         match begins {
-            Some(at) if strong && request.head.fields.get(Known::Range).is_none() => {
+            Some(at)
+                if strong
+                    && request.head.fields.get(Known::Range).is_none()
+                    && !is_private(&request.head.fields) =>
+            {
                 Errand::Complete(object, at)
             }
             _ => Errand::More(object),
@@ -333,10 +342,10 @@ async fn take(job: &Job, answered: Box<Answered<'_, Nobody>>, times: Times, trai
     if !reuse::is_error(status) {
         job.kept().cache.note_well(&job.key.primary);
     }
-    if let Errand::Validate(object) = &job.errand
+    if let Errand::Validate(stored) = &job.errand
         && status == 304
     {
-        let object = freshened(object, &job.head, &answered.head, job.rules(), times);
+        let object = freshened(stored, &job.head, &answered.head, job.rules(), times);
         end(answered);
         return match object {
             Some(object) => {
@@ -345,6 +354,8 @@ async fn take(job: &Job, answered: Box<Answered<'_, Nobody>>, times: Times, trai
                 }
                 confirm(job, object, Some(304), trail);
             }
+            // It holds for who asked, and nothing is to be learnt from it.
+            None if is_private(&job.head.fields) => confirm(job, stored.clone(), Some(304), trail),
             None => {
                 // It may not be kept any longer, in whatever tier it is.
                 job.kept().cache.forget(&job.key.primary).await;
