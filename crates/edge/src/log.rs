@@ -82,6 +82,8 @@ impl AccessLog {
         let mut writer = Writer { out, torn: false, shared: Arc::clone(&shared) };
         thread::Builder::new().name("access-log".to_owned()).spawn(move || {
             writer.run(&waiting);
+            // Senders must find the channel closed before anybody is told that this has ended.
+            drop(waiting);
             drop(end);
         })?;
         let path = plan.path.clone();

@@ -17,7 +17,7 @@ use crate::tries::{Answered, kind};
 use crate::tunnel::Tunnel;
 
 /// Up to so many bytes of body are copied behind the head: cheaper than a vectored write.
-const COPIED: usize = 4 * 1024;
+pub(crate) const COPIED: usize = 4 * 1024;
 
 /// What is done to an answer, and what it holds while it lasts.
 pub(crate) struct Relay<'a> {

@@ -1,7 +1,6 @@
 //! The cache as operators see it: what it holds, and purges.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use admin::cache::{CacheView, Cached, NodePurged, PurgeOrder, StoredView, TierState, TierView};
 use cache::disk::State;
@@ -10,6 +9,7 @@ use cache::ledger::What;
 use cache::{Object, control, vary};
 use config::plan::{Action, CacheRules, QueryKey};
 use edge::{Kept, Live};
+use upstream::clock::wall_ms;
 use wire::RequestHead;
 
 use crate::start::Inner;
@@ -93,7 +93,7 @@ pub(crate) fn cached(inner: &Inner, rules: &CacheRules, request: &RequestHead) -
 pub(crate) async fn purge(live: Arc<Live>, kept: Arc<Kept>, order: PurgeOrder) -> Vec<NodePurged> {
     let mut removed = 0;
     let mut why: Option<String> = None;
-    let at_ms = seconds_ms();
+    let at_ms = wall_ms();
     for what in named(&live, &order) {
         kept.doom(&what);
         match kept.cache.purge(what, order.soft, at_ms).await {
@@ -143,11 +143,6 @@ fn primaries(live: &Live, url: &str) -> Vec<Vec<u8>> {
     all
 }
 
-fn seconds_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn seconds() -> u64 {
-    seconds_ms() / 1000
+    wall_ms() / 1000
 }

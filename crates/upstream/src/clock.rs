@@ -4,13 +4,19 @@
 //! that those modules can be tested in virtual time.
 
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Nanoseconds since the process first asked; never goes backwards, and lasts for 584 years.
 pub fn now() -> u64 {
     nanos(START.elapsed())
+}
+
+/// Milliseconds since 1970 by the system's clock, which may be set back.
+pub fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A length of time in nanoseconds; the longest there is if it does not fit.

@@ -16,10 +16,11 @@ use cache::storing;
 use cache::{Body, Flags, Object, conditional, reuse, tags, update};
 use config::plan::{CacheRules, Mirror, Route};
 use upstream::client::{self, BodyError};
-use upstream::{Outcome, Permit, clock};
+use upstream::clock::{self, wall_ms};
+use upstream::{Outcome, Permit};
 use wire::{Fields, Known, Length, RequestHead, ResponseHead};
 
-use super::{Confirmed, Kept, Landed, Visit, fill, wall_ms};
+use super::{Confirmed, Kept, Landed, Visit, fill};
 use crate::forward;
 use crate::headers;
 use crate::live::{LiveRoute, Party};

@@ -157,12 +157,10 @@ async fn place(
     let Some(mut plan) = plan else { return (None, Keep::Nowhere, detail) };
     let cache = &job.kept().cache;
     let largest = job.largest();
-    let whole = if plan.part { plan.total } else { length };
     if !plan.part {
         plan.total = length;
     }
-    let too_large = !plan.part && whole.is_some_and(|whole| whole > largest);
-    if too_large || length.is_some_and(|length| length > largest) {
+    if length.is_some_and(|length| length > largest) {
         return (None, Keep::Nowhere, Some("too-large"));
     }
     if let Some(writer) = beside(job, &plan) {

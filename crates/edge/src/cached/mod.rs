@@ -13,7 +13,6 @@ mod stream;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
 
 use cache::control::{self, RequestControl};
 use cache::disk::Stored;
@@ -25,6 +24,7 @@ use cache::status::{CacheStatus, Fwd};
 use cache::{Cache, Object, vary};
 use config::net::Cidr;
 use config::plan::CacheRules;
+use upstream::clock::wall_ms;
 use wire::{Fields, Known, Length, Method, ResponseHead};
 
 use crate::headers;
@@ -117,12 +117,6 @@ impl Visit<'_> {
     pub(crate) fn now(&self) -> u64 {
         self.now_ms / 1000
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Answers a request to a route with a cache.

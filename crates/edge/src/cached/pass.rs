@@ -9,9 +9,10 @@ use cache::status::{CacheStatus, Fwd};
 use cache::update::{self, HeadSays};
 use cache::{Body, Object, storing, tags, vary};
 use config::plan::CacheRules;
+use upstream::clock::wall_ms;
 use wire::{Known, Method, RequestHead, ResponseHead};
 
-use super::{Kept, wall_ms};
+use super::Kept;
 use crate::forward;
 use crate::live::LiveRoute;
 use crate::request::{After, Request, Turn};

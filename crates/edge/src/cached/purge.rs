@@ -3,6 +3,7 @@
 use cache::key::Key;
 use cache::ledger::What;
 use config::net::Cidr;
+use upstream::clock::wall_ms;
 
 use super::Kept;
 use crate::request::{After, Turn, send_own};
@@ -28,7 +29,7 @@ pub(super) async fn answer(
     let what = What::Url(key.primary.as_slice().into());
     kept.flights.doom(&key.primary);
     let removed =
-        kept.cache.purge(what, soft, super::wall_ms()).await.map_err(|error| {
+        kept.cache.purge(what, soft, wall_ms()).await.map_err(|error| {
             Refusal::new(500, None, format!("the purge could not be made to last: {error}"))
         })?;
     let answer = &mut turn.buffers.answer;

@@ -13,14 +13,13 @@ use wire::{Known, Length, Method, write};
 use super::{How, Visit};
 use crate::headers;
 use crate::outgoing::Outgoing;
+use crate::relay::COPIED;
 use crate::request::{After, Request, Turn};
 use crate::respond::Refusal;
 use crate::stats::CacheResult;
 
-/// Up to so many bytes of body are copied behind the head: cheaper than a vectored write.
-const COPIED: usize = 4 * 1024;
 /// Bytes that are read from disk at once.
-const READ: usize = 256 * 1024;
+pub(super) const READ: usize = 256 * 1024;
 
 /// Is all of it stored that this request asks for?
 pub(super) fn covers(object: &Object, request: &Request<'_>, now: u64) -> bool {

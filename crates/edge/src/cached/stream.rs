@@ -7,6 +7,7 @@ use cache::flight::{End, Got, Seat};
 use cache::reuse::{self, Verdict};
 use cache::status::CacheStatus;
 use cache::{freshness, vary};
+use upstream::clock::wall_ms;
 use wire::{Fields, Known, Length, Method, write};
 
 use super::{Arrived, Landed, Visit};
@@ -16,16 +17,12 @@ use crate::request::{After, Request, Turn};
 use crate::respond::Refusal;
 use crate::tries::while_there;
 
-/// Bytes that are read from disk at once.
-const READ: usize = 256 * 1024;
-
 /// May a client that only waited along have this answer too? What may not be stored was meant for the
 /// one who asked, and what is stale at once must be asked for by each (RFC 9111 §4).
 pub(super) fn suits(arrived: &Arrived, visit: &Visit<'_>, request: &Request<'_>) -> bool {
     arrived.stored.as_ref().is_some_and(|object| {
         vary::fits(object.variant(), &visit.key.rule, &request.head.fields)
-            && reuse::decide(&object.facts(), false, &visit.control, super::wall_ms() / 1000)
-                == Verdict::Fresh
+            && reuse::decide(&object.facts(), false, &visit.control, wall_ms() / 1000) == Verdict::Fresh
     })
 }
 
@@ -153,7 +150,7 @@ async fn catch_up(
     outgoing: &mut Outgoing<'_>,
 ) -> bool {
     let Some((stored, first)) = arrived.disk.get() else { return false };
-    match stored.read(first + seat.at(), READ).await {
+    match stored.read(first + seat.at(), super::serve::READ).await {
         Ok(piece) if !piece.is_empty() => {
             seat.go_to(seat.at() + piece.len() as u64);
             outgoing.send(out, &piece, |_| {}).await.is_ok()
