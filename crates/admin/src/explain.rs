@@ -101,6 +101,13 @@ pub enum Outcome {
         /// `Location`.
         to: String,
     },
+    /// It is kept in a queue and answered 202.
+    Enqueued {
+        /// Its name.
+        route: String,
+        /// The queue's.
+        queue: String,
+    },
     /// A service answers.
     Forwarded {
         /// Its name.
@@ -336,6 +343,7 @@ fn outcome(route: &Route, asked: &Asked, plan: &Plan, node: Option<&dyn Operatio
     let name = route.name.to_string();
     match &route.action {
         Action::Respond(respond) => Outcome::Responded { route: name, status: respond.status },
+        Action::Enqueue(queue) => Outcome::Enqueued { route: name, queue: queue.to_string() },
         Action::Redirect(redirect) => {
             let head = &asked.head;
             let values = template::Values {

@@ -184,6 +184,7 @@ pub(crate) fn route(route: &Route) -> Value {
     });
     match &route.action {
         Action::Forward(forward) => show_forward(forward, &mut shown),
+        Action::Enqueue(queue) => shown["queue"] = json!(**queue),
         Action::Redirect(redirect) => {
             shown["redirect"] = json!({ "to": &*redirect.to, "status": redirect.status });
         }

@@ -6,6 +6,7 @@
 //! tables.
 
 mod check;
+pub mod cron;
 mod env;
 mod file;
 mod kind;

@@ -215,6 +215,7 @@ async fn act(route: &LiveRoute, plan: &Plan, turn: &mut Turn<'_, '_, '_>) -> Res
                 None => forward::forward(route, party(route)?, turn).await,
             }
         }
+        Action::Enqueue(_) => Err(Refusal::no_route()),
         Action::Redirect(redirect) => {
             begin_redirect(redirect, &route.plan, turn.request.head, &mut turn.buffers.answer)?;
             Ok(own_answer(&route.plan, b"", turn).await)

@@ -62,6 +62,7 @@ pub(crate) fn plan(file: File, base: &Path, source: &Source<'_>, reader: &mut Re
         services,
         routes: routes?,
         cache: cache?,
+        queues: BTreeMap::new(),
         telemetry: telemetry??,
     })
 }

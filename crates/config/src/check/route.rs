@@ -180,12 +180,12 @@ fn action(
     if let Some(service) = table.service {
         let to = services.find(service, reader);
         let mirror = mirror(table.mirror, services, reader)?;
-        return Some(Action::Forward(Forward { to: vec![(to?, 1)], mirror }));
+        return Some(Action::Forward(Forward { to: vec![(to?, 1)], mirror, later: None }));
     }
     if let Some(split) = table.split {
         let to = self::split(split, services, reader);
         let mirror = mirror(table.mirror, services, reader)?;
-        return Some(Action::Forward(Forward { to: to?, mirror }));
+        return Some(Action::Forward(Forward { to: to?, mirror, later: None }));
     }
     match (table.redirect, table.respond) {
         (Some(redirect), _) => self::redirect(redirect.value, reader).map(Action::Redirect),

@@ -30,6 +30,7 @@ pub fn plan(routes: Vec<Route>) -> Plan {
         services: BTreeMap::new(),
         routes: routes.into_iter().map(Arc::new).collect(),
         cache: Cache { memory: 0, disk: None, shared: None, largest: 0, purge_from: Vec::new() },
+        queues: Default::default(),
         telemetry: Telemetry { access_log: None },
     }
 }

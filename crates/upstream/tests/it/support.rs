@@ -97,6 +97,7 @@ pub fn plan(services: impl IntoIterator<Item = Service>) -> Plan {
         services: services.collect(),
         routes: Vec::new(),
         cache: Cache { memory: 1, disk: None, shared: None, largest: 1, purge_from: Vec::new() },
+        queues: Default::default(),
         telemetry: Telemetry { access_log: None },
     }
 }

@@ -1,0 +1,1 @@
+//! A log in segments on this machine's disk.

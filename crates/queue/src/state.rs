@@ -1,0 +1,1 @@
+//! What a queue knows: a pure state machine that records and deliveries drive.
