@@ -24,6 +24,6 @@ fuzz_target!(|input: &[u8]| {
         part.line(&mut line);
         let value = line.strip_prefix(b"Content-Range: ").unwrap_or_default().trim_ascii_end();
         assert_eq!(content_range(value).as_ref(), Some(&part));
-        part.of_body(total);
+        part.is_of(total);
     }
 });

@@ -15,16 +15,19 @@ mod tools;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use failure::{Failure, Outcome};
+use failure::{Failure, Outcome, While};
 
 const HELP: &str = "\
 cargo xtask test     install what the tests need, then format, clippy, tests, house checks
 cargo xtask house    the house checks alone: floors, lengths, unsafe, purity, texts
-cargo xtask bench [proxy|routes|idle|cache|memory|restart|all]… [--rounds 3] [--seconds 5]
-                  [--peer NAME]… [--print]
-                     nearside beside nginx, HAProxy, Varnish and a bare relay; writes docs/benchmarks.md
+cargo xtask bench [proxy|routes|idle|cache|memory|restart|queue [accept|engine|deliver|recover|fair]…|all]…
+                  [--rounds 3] [--seconds 5] [--large] [--peer NAME]… [--print]
+                     nearside beside nginx, HAProxy, Varnish and a bare relay, its queues beside Redis
+                     streams and NATS JetStream; writes docs/benchmarks.md
                      memory takes 8 GiB of it, restart 11 GiB of the disk
-                     --peer  only this one (nearside, nginx, haproxy, varnish, relay); may be repeated
+                     --peer  only this one (nearside, nginx, haproxy, varnish, relay, redis, nats,
+                             nats-unsynced); may be repeated
+                     --large recover also with 10 million messages
                      --print show the tables and write nothing
 cargo xtask soak     the long forms of tests: crashes, losses of power, memory; see docs/soak.md
 cargo xtask sim [--trace FILE [--delimiter C]]
@@ -38,7 +41,13 @@ Programs that the bench starts, each until it is ended:
   relay PORT ORIGIN_PORT   the bare relay: reads lengths and nothing else
   fetch PORT FIRST COUNT LEAST MOST
                            fetches COUNT objects from number FIRST on, of LEAST to MOST bytes, once
-  hold ADDR COUNT SOURCE   opens COUNT connections from SOURCE, one request on each, and keeps them";
+  hold ADDR COUNT SOURCE   opens COUNT connections from SOURCE, one request on each, and keeps them
+  send http|redis|nats PORT NAME [--connections 64] [--length 1024] [--seconds N] [--count N]
+       [--pace N] [--key each|same]
+                           sends messages to a path, stream or subject, one at a time on each
+                           connection; tells refused, microseconds in all, accepted, p50, p99, longest
+  receive PORT             takes messages; /count/NAME and /report/NAME tell what came
+  hang PORT                takes messages and never answers";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -65,6 +74,9 @@ fn run(arguments: &[&str]) -> Outcome<()> {
             let [first, count, least, most] = [first, count, least, most].map(|text| number(text));
             programs::fetch(number(port)?, first?, count?, least?, most?)
         }
+        ["send", options @ ..] => programs::send(options),
+        ["receive", port] => programs::receive(number(port)?),
+        ["hang", port] => programs::hang(number(port)?),
         ["hold", address, count, source] => programs::hold(address, number(count)?, source),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
@@ -83,4 +95,10 @@ fn number<T: std::str::FromStr>(text: &str) -> Outcome<T> {
 fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// The folder that this program was built into, which holds a folder for each profile.
+fn target() -> Outcome<PathBuf> {
+    let own = std::env::current_exe().while_doing("asking for this program's own path")?;
+    Ok(own.parent().and_then(Path::parent).unwrap_or(Path::new("target")).to_path_buf())
 }

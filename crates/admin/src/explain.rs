@@ -21,6 +21,7 @@ use wire::{Length, Method, RequestHead, framing, target};
 
 use crate::cache::CacheReport;
 use crate::operations::Operations;
+use crate::queue::QueueView;
 use crate::show;
 
 /// Routes that an explanation lists; more are only counted.
@@ -107,6 +108,18 @@ pub enum Outcome {
         route: String,
         /// The queue's.
         queue: String,
+        /// To whom it is delivered, as in the file.
+        deliver: Vec<String>,
+        /// The queue now; none if no node was asked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        now: Option<Box<QueueView>>,
+    },
+    /// It follows the messages of a queue as events.
+    Followed {
+        /// Its name.
+        route: String,
+        /// The queue's.
+        queue: String,
     },
     /// A service answers.
     Forwarded {
@@ -120,6 +133,9 @@ pub enum Outcome {
         /// If the route is cached: what becomes of the request before it goes to a service.
         #[serde(skip_serializing_if = "Option::is_none")]
         cache: Option<Box<CacheReport>>,
+        /// The queue that keeps it instead, if it says `Prefer: respond-async`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        queue: Option<String>,
     },
 }
 
@@ -343,7 +359,12 @@ fn outcome(route: &Route, asked: &Asked, plan: &Plan, node: Option<&dyn Operatio
     let name = route.name.to_string();
     match &route.action {
         Action::Respond(respond) => Outcome::Responded { route: name, status: respond.status },
-        Action::Enqueue(queue) => Outcome::Enqueued { route: name, queue: queue.to_string() },
+        Action::Enqueue(queue)
+            if asked.head.method == Method::Get && edge::queued::wants_events(&asked.head) =>
+        {
+            Outcome::Followed { route: name, queue: queue.to_string() }
+        }
+        Action::Enqueue(queue) => enqueued(name, queue, plan, node),
         Action::Redirect(redirect) => {
             let head = &asked.head;
             let values = template::Values {
@@ -360,6 +381,9 @@ fn outcome(route: &Route, asked: &Asked, plan: &Plan, node: Option<&dyn Operatio
                 },
             }
         }
+        Action::Forward(Forward { later: Some(queue), .. }) if edge::queued::may_wait(&asked.head) => {
+            enqueued(name, queue, plan, node)
+        }
         Action::Forward(forward) => Outcome::Forwarded {
             route: name,
             to: parties(forward, asked, plan, node, now),
@@ -368,7 +392,19 @@ fn outcome(route: &Route, asked: &Asked, plan: &Plan, node: Option<&dyn Operatio
                 let cached = node.map(|node| node.cached(rules, &asked.head));
                 Box::new(CacheReport::new(asked.head.method, cached))
             }),
+            queue: forward.later.as_deref().map(str::to_owned),
         },
+    }
+}
+
+fn enqueued(route: String, queue: &str, plan: &Plan, node: Option<&dyn Operations>) -> Outcome {
+    let deliver = plan.queues.get(queue).map(|queue| queue.deliver.iter());
+    let queues = node.and_then(Operations::queues);
+    Outcome::Enqueued {
+        route,
+        queue: queue.to_owned(),
+        deliver: deliver.into_iter().flatten().map(|receiver| receiver.text().to_string()).collect(),
+        now: queues.and_then(|queues| queues.show(queue)).map(Box::new),
     }
 }
 

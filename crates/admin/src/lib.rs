@@ -2,7 +2,7 @@
 //!
 //! The way of a request: [`serve`] accepts it, `guard` says whether its sender may ask at all, `api`
 //! has one function for each path. What they answer with is made elsewhere and without I/O: `status`
-//! and `show` (JSON), `cache`, `metrics` (in the format of `exposition`), [`explain`]. Every error is a
+//! and `show` (JSON), `cache`, `queue`, `metrics` (in the format of `exposition`), [`explain`]. Every error is a
 //! `problem`.
 
 mod api;
@@ -13,6 +13,7 @@ mod guard;
 mod metrics;
 mod operations;
 mod problem;
+pub mod queue;
 mod server;
 mod show;
 mod status;

@@ -11,6 +11,7 @@ use upstream::usable::Standing;
 use crate::cache::{CacheView, TierView};
 use crate::exposition::{Family, Page};
 use crate::operations::Operations;
+use crate::queue::{LogView, QueueView};
 
 /// The label of what has no name: a request that found no route, an answer that was made here.
 const NONE: &str = "(none)";
@@ -24,6 +25,9 @@ pub(crate) fn page(node: &dyn Operations) -> String {
     endpoints(&mut page, &services);
     health(&mut page, &services);
     cache(&mut page, &node.cache());
+    let kept = node.queues();
+    queues(&mut page, &kept.as_ref().map(|queues| queues.list()).unwrap_or_default());
+    queue_log(&mut page, kept.map(|queues| queues.log()).as_ref());
     this_node(&mut page, node);
     page.into_text()
 }
@@ -135,6 +139,67 @@ fn cache(page: &mut Page, cache: &CacheView) {
     of_each(page.gauge("nearside_cache_objects", "Objects in the tier."), |tier| tier.objects);
     let help = "Objects that had to make room for others.";
     of_each(page.counter("nearside_cache_evictions_total", help), |tier| Some(tier.evictions));
+}
+
+fn queues(page: &mut Page, queues: &[QueueView]) {
+    let mut family = page.gauge("nearside_queue_messages", "Messages that are kept, by how they stand.");
+    for queue in queues {
+        for (state, count) in states(queue) {
+            family.add(&[("queue", &queue.name), ("state", state)], count);
+        }
+    }
+    let of_each = |mut family: Family<'_>, value: fn(&QueueView) -> f64| {
+        for queue in queues {
+            family.add(&[("queue", &queue.name)], value(queue));
+        }
+    };
+    let help = "Time since the oldest message that waits was accepted; 0 if none does.";
+    let oldest = |queue: &QueueView| queue.oldest_seconds.unwrap_or(0.0);
+    of_each(page.gauge("nearside_queue_oldest_seconds", help), oldest);
+    let help = "Bytes that the messages take in the log.";
+    of_each(page.gauge("nearside_queue_bytes", help), |queue| queue.bytes as f64);
+    let help = "1 if an operator stopped the deliveries.";
+    of_each(page.gauge("nearside_queue_paused", help), |queue| f64::from(u8::from(queue.paused)));
+    let help = "Messages that were accepted.";
+    of_each(page.counter("nearside_queue_accepted_total", help), |queue| queue.counters.accepted as f64);
+    let mut family = page.counter("nearside_queue_refused_total", "Messages that were not accepted.");
+    for queue in queues {
+        for (why, count) in &queue.counters.refused {
+            family.add(&[("queue", &queue.name), ("why", why)], count);
+        }
+    }
+    let help = "Deliveries, by what became of them; retried: they failed and are tried again.";
+    let mut family = page.counter("nearside_deliveries_total", help);
+    for queue in queues {
+        let counted = &queue.counters;
+        let outcomes = [("done", counted.done), ("retried", counted.retried), ("dead", counted.dead)];
+        for (outcome, count) in outcomes {
+            family.add(&[("queue", &queue.name), ("outcome", outcome)], count);
+        }
+    }
+}
+
+fn states(queue: &QueueView) -> [(&'static str, u64); 5] {
+    [
+        ("waiting", queue.waiting),
+        ("delayed", queue.delayed),
+        ("running", queue.running),
+        ("done", queue.done),
+        ("dead", queue.dead),
+    ]
+}
+
+fn queue_log(page: &mut Page, log: Option<&LogView>) {
+    let help = "Bytes on disk of the log that keeps the queues.";
+    let mut family = page.gauge("nearside_log_bytes", help);
+    if let Some(log) = log {
+        family.add(&[], log.bytes);
+    }
+    let help = "1 if the log that keeps the queues accepts nothing.";
+    let mut family = page.gauge("nearside_log_trouble", help);
+    if let Some(log) = log {
+        family.add(&[], u8::from(log.trouble.is_some()));
+    }
 }
 
 fn this_node(page: &mut Page, node: &dyn Operations) {

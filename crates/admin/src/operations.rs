@@ -12,6 +12,7 @@ use upstream::Registry;
 use wire::RequestHead;
 
 use crate::cache::{CacheView, Cached, NodePurged, PurgeOrder};
+use crate::queue::Queues;
 
 /// What will be known once it is awaited.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -54,6 +55,11 @@ pub trait Operations: Send + Sync + 'static {
     /// # Errors
     /// Why nothing was purged at all.
     fn purge(&self, order: PurgeOrder) -> Later<Result<Vec<NodePurged>, String>>;
+
+    /// The queues; none if neither the file nor the log knows of any.
+    fn queues(&self) -> Option<Arc<dyn Queues>> {
+        None
+    }
 }
 
 /// A file that was taken.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use config::plan::{
     AccessLog, Action, Balance, Bypass, Cache, CacheRules, Discover, Endpoint, Forward, HashBy, HeaderRules,
-    HedgeAfter, HostMatch, Limits, Listener, LogFormat, Mirror, PathMatch, Plan, QueryKey, Retry, Route,
-    Service,
+    HedgeAfter, HostMatch, Limits, Listener, LogFormat, Mirror, PathMatch, Plan, QueryKey, Queue, Retry,
+    Route, Service,
 };
 use config::units::{show_duration, show_size};
 use serde_json::{Map, Value, json};
@@ -16,12 +16,16 @@ use serde_json::{Map, Value, json};
 /// What is written in the place of a secret.
 const SECRET: &str = "(secret)";
 /// Words in the names of header fields whose values are secrets.
-const SECRET_WORDS: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
+const SECRET_WORDS: [&str; 7] = ["auth", "cookie", "key", "password", "secret", "signature", "token"];
+/// A name that only looks like one of those.
+const NO_SECRET: &str = "idempotency-key";
 
 /// The whole plan.
 pub(crate) fn plan(plan: &Plan) -> Value {
     let services = plan.services.values();
     let services: Map<String, Value> = services.map(|one| (one.name.to_string(), service(one))).collect();
+    let queues = plan.queues.values();
+    let queues: Map<String, Value> = queues.map(|one| (one.name.to_string(), queue(one))).collect();
     json!({
         "node": {
             "name": &*plan.node.name,
@@ -38,6 +42,7 @@ pub(crate) fn plan(plan: &Plan) -> Value {
         "service": services,
         "route": list(&plan.routes, |one| route(one)),
         "cache": cache(&plan.cache),
+        "queue": queues,
         "telemetry": table(json!({
             "access_log": plan.telemetry.access_log.as_ref().map(access_log),
         })),
@@ -209,6 +214,7 @@ fn show_forward(forward: &Forward, shown: &mut Value) {
         }
     }
     shown["mirror"] = forward.mirror.as_ref().map_or(Value::Null, mirror);
+    shown["queue"] = json!(forward.later.as_deref());
 }
 
 /// `[cache]`
@@ -256,6 +262,45 @@ fn rules(rules: &CacheRules) -> Value {
     }))
 }
 
+/// One `[queue.NAME]`.
+fn queue(queue: &Queue) -> Value {
+    let time = |time: Duration| show_duration(time).to_string();
+    let (retry, every) = (&queue.retry, queue.every.as_ref());
+    table(json!({
+        "deliver": list(&queue.deliver, |receiver| json!(**receiver.text())),
+        "order_by": queue.order_by.as_ref().map(hash_by),
+        "dedupe": time(queue.dedupe),
+        "retry": {
+            "attempts": retry.attempts, "first": time(retry.first), "longest": time(retry.longest),
+        },
+        "rate": queue.rate.map(rate),
+        "concurrency": queue.concurrency,
+        "timeout": time(queue.timeout),
+        "keep": { "done": time(queue.keep_done), "dead": time(queue.keep_dead) },
+        "sign": list(&queue.sign, |_| json!(SECRET)),
+        "full": show_size(queue.full).to_string(),
+        "allow_private_addresses": queue.allow_private,
+        "every": every.map(|every| every.cron.text()),
+        "request": every.map(|every| json!({
+            "method": &*every.method,
+            "path": &*every.path,
+            "headers": pairs(&every.headers),
+            "body": &*every.body,
+        })),
+    }))
+}
+
+/// `rate = …`, in the shortest time that makes it a whole number.
+fn rate(per_second: f64) -> String {
+    let times = [(1.0, "s"), (60.0, "m"), (3600.0, "h")];
+    let whole = |(seconds, _): &&(f64, &str)| {
+        let number = per_second * seconds;
+        number >= 1.0 && (number - number.round()).abs() < 1e-6
+    };
+    let (seconds, unit) = times.iter().find(whole).unwrap_or(&times[2]);
+    format!("{}/{unit}", (per_second * seconds).round())
+}
+
 /// `mirror = …`
 pub(crate) fn mirror(mirror: &Mirror) -> Value {
     json!({ "service": &*mirror.service, "share": mirror.share })
@@ -282,9 +327,13 @@ fn pairs(pairs: &[(Arc<str>, Arc<str>)]) -> Map<String, Value> {
 }
 
 fn unless_secret<'v>(name: &str, value: &'v str) -> &'v str {
+    if value != "*" && is_secret(name) { SECRET } else { value }
+}
+
+/// Does a header field of this name hold a secret?
+pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let secret = value != "*" && SECRET_WORDS.iter().any(|word| name.contains(word));
-    if secret { SECRET } else { value }
+    name != NO_SECRET && SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
 fn access_log(log: &AccessLog) -> Value {

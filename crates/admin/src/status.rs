@@ -15,6 +15,7 @@ use upstream::{Service, clock};
 
 use crate::cache::CacheStatus;
 use crate::operations::Operations;
+use crate::queue::{LogView, QueueView};
 use crate::show;
 
 /// The node at a glance.
@@ -40,6 +41,12 @@ pub(crate) struct NodeStatus {
     /// None: no route is cached.
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<CacheStatus>,
+    /// None: there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queues: Option<Vec<QueueView>>,
+    /// The one that keeps the queues; none without them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<LogView>,
     reloads: ReloadsStatus,
 }
 
@@ -117,6 +124,7 @@ pub(crate) fn of_node(node: &dyn Operations) -> NodeStatus {
     let shared = node.shared();
     let counts = shared.stats.snapshot();
     let now = clock::now();
+    let queues = node.queues();
     NodeStatus {
         node: plan.node.name.to_string(),
         region: plan.node.region.to_string(),
@@ -132,6 +140,8 @@ pub(crate) fn of_node(node: &dyn Operations) -> NodeStatus {
         routes: plan.routes.len(),
         services: node.registry().all().iter().map(|service| summary(service, now)).collect(),
         cache: plan.routes.iter().any(|route| route.cache.is_some()).then(|| node.cache().into()),
+        queues: queues.as_ref().map(|queues| queues.list()),
+        log: queues.map(|queues| queues.log()),
         reloads: reloads(node),
     }
 }

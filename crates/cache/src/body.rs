@@ -2,10 +2,39 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
+use crate::memory::PIECE;
 use crate::object::Body;
 use crate::range;
 
 impl Body {
+    /// All of a body as memory keeps it: copied into one piece, or into pieces of [`PIECE`] bytes and a
+    /// shorter one, each in an allocation of its own length. What is shared with those who read along
+    /// would carry a counter, and what was cut from larger buffers would hold those.
+    pub fn copied(pieces: &[Bytes]) -> Body {
+        let mut left: usize = pieces.iter().map(Bytes::len).sum();
+        let mut copies = Vec::with_capacity(left.div_ceil(PIECE));
+        let mut copy = Vec::with_capacity(left.min(PIECE));
+        for piece in pieces {
+            let mut rest = &piece[..];
+            while !rest.is_empty() {
+                let (part, after) = rest.split_at(rest.len().min(left.min(PIECE) - copy.len()));
+                copy.extend_from_slice(part);
+                rest = after;
+                if copy.len() == left.min(PIECE) {
+                    left -= copy.len();
+                    let next = Vec::with_capacity(left.min(PIECE));
+                    copies.push(Bytes::from(std::mem::replace(&mut copy, next).into_boxed_slice()));
+                }
+            }
+        }
+        match copies.len() {
+            0 | 1 => Body::Whole(copies.pop().unwrap_or_default()),
+            _ => Body::Pieces(copies.into()),
+        }
+    }
+
     /// Bytes of the whole, if known.
     pub fn total(&self) -> Option<u64> {
         match self {

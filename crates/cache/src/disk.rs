@@ -147,6 +147,12 @@ impl Disk {
     /// Keeps an object whose body is in memory, whole or in parts whose total is known. It is given up if
     /// the disk is behind.
     pub fn keep(&self, object: &Object) {
+        self.keep_if(object, || true);
+    }
+
+    /// The same if `stands` says yes when a purge from then on would find it: so a purge that is noted
+    /// before this tier is asked to remove what it names misses nothing.
+    pub fn keep_if(&self, object: &Object, stands: impl FnOnce() -> bool) {
         let parts: Vec<(u64, Bytes)> = match object.body() {
             Body::Whole(bytes) => vec![(0, bytes.clone())],
             Body::Pieces(pieces) => in_a_row(pieces),
@@ -159,7 +165,8 @@ impl Disk {
         let Some(room) = self.core.queue.room_now(bytes) else { return };
         let small = object.body().is_whole() && total.is_some_and(|total| total <= SMALL);
         let (ticket, large) = self.core.enter(seed, object, (!small).then_some(total));
-        if !self.core.queue.push(Job::Object { ticket, head, parts, large }, Some(room)) {
+        let job = Job::Object { ticket, head, parts, large };
+        if !(stands() && self.core.queue.push(job, Some(room))) {
             self.core.tables().index.remove(ticket);
         }
     }
@@ -175,10 +182,12 @@ impl Disk {
     }
 
     /// Makes the objects of this URL and variant that were begun before this call void, for good when it
-    /// returns: no restart or crash brings them back. Costs nothing if there are none.
+    /// returns: no restart or crash brings them back. Costs nothing if there are none. Needs a runtime with
+    /// time.
     ///
     /// # Errors
-    /// They are gone as long as this process runs, but may come back after.
+    /// They are gone as long as this process runs, but may come back after. `TimedOut`: the disk needs
+    /// longer for it than anybody should wait.
     pub async fn retire(&self, primary: &[u8], variant: &[u8]) -> io::Result<()> {
         if self.core.kill_early(primary, Some(variant)) {
             return Ok(());
@@ -189,10 +198,12 @@ impl Disk {
     }
 
     async fn kill(&self, kind: Kind, hash: u64, key: u32) -> io::Result<usize> {
-        match self.core.kill(kind, hash, key) {
-            Some((count, done)) => done.await.map_err(io::Error::other)?.map(|()| count),
-            None => Ok(0),
+        let Some((count, done)) = self.core.kill(kind, hash, key) else { return Ok(0) };
+        let lasts = done.lasts().await;
+        if lasts.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) && self.core.is_open() {
+            self.core.fail("it is too slow"); // so that nothing is begun that would have to be retired
         }
+        lasts.map(|()| count)
     }
 
     /// Drops what a hard purge of a URL or of everything names, for good when it returns, and says how

@@ -1,9 +1,10 @@
 //! One fetch for many clients.
 //!
 //! Who misses boards a flight: the first one must start the fetch, the others wait for what it brings.
-//! The fetch is a task of its own, so it goes on when its first client leaves, and a slow client slows
-//! nobody. It says how it went once ([`Flight::land`]), then passes the body on in pieces that every
-//! passenger reads at its own pace. How it went is the caller's type: here it is only handed on.
+//! The fetch is a task of its own, so it goes on when its first client leaves. It says how it went once
+//! ([`Flight::land`]), then passes the body on in pieces that every passenger reads at its own pace. A slow
+//! one slows nobody as long as all that came is kept; if it isn't, the fetch is at most [`WINDOW`] ahead of
+//! the slowest. How it went is the caller's type: here it is only handed on.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -15,8 +16,12 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use wire::Fields;
 
+use crate::piece;
+pub use crate::piece::LARGE;
+
 const SHARDS: usize = 16;
-/// Bytes that a fetch may be ahead of its slowest passenger when they are not kept.
+/// Bytes that a fetch may be ahead of its slowest passenger when they are not kept. What they take in
+/// memory is in proportion ([`crate::piece`]): four times as much at most.
 pub const WINDOW: u64 = 1024 * 1024;
 /// Interim answers that a flight remembers.
 const INTERIM: usize = 32;
@@ -100,14 +105,6 @@ impl<T: Clone> Flights<T> {
             shard.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
     }
-
-    /// How many can be boarded.
-    pub fn open(&self) -> usize {
-        let count = |shard: &Mutex<Shard<T>>| {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).values().map(Vec::len).sum::<usize>()
-        };
-        self.shards.iter().map(count).sum()
-    }
 }
 
 impl<T: Clone> Default for Flights<T> {
@@ -130,9 +127,8 @@ pub struct Flight<T> {
 struct State<T> {
     interim: Vec<Bytes>,
     landed: Option<T>,
-    pieces: VecDeque<Bytes>,
-    /// Offset of the first piece that is still there.
-    first: u64,
+    /// Those that are still there, each with its offset.
+    pieces: VecDeque<(u64, Bytes)>,
     /// Offset behind the last piece.
     end: u64,
     /// All pieces stay, so that who boards late reads from the start.
@@ -177,7 +173,6 @@ impl<T: Clone> Flight<T> {
                 interim: Vec::new(),
                 landed: None,
                 pieces: VecDeque::new(),
-                first: 0,
                 end: 0,
                 keeps: true,
                 done: None,
@@ -226,13 +221,12 @@ impl<T: Clone> Flight<T> {
 
     /// Puts a piece before all that will come.
     pub fn preload(&self, piece: Bytes) {
-        let mut state = self.state();
-        state.end += piece.len() as u64;
-        state.pieces.push_back(piece);
+        self.state().add(piece);
     }
 
-    /// Passes a piece of the body on; false: nobody reads and nothing is kept, so the fetch may end.
-    /// Waits while the slowest passenger is more than [`WINDOW`] behind, unless all is kept.
+    /// Passes a piece of the body on, which is copied unless it is large; false: nobody reads and nothing
+    /// is kept, so the fetch may end. Waits while the slowest passenger is more than [`WINDOW`] behind,
+    /// unless all is kept.
     pub async fn push(&self, piece: Bytes) -> bool {
         self.preload(piece);
         self.news.notify_waiters();
@@ -249,7 +243,7 @@ impl<T: Clone> Flight<T> {
                 if state.seats.is_empty() {
                     return false;
                 }
-                if state.end - state.first <= WINDOW {
+                if state.end - state.first() <= WINDOW {
                     return true;
                 }
             }
@@ -271,7 +265,7 @@ impl<T: Clone> Flight<T> {
     /// All pieces, if the first of them is still there.
     pub fn pieces(&self) -> Option<Vec<Bytes>> {
         let state = self.state();
-        (state.first == 0).then(|| state.pieces.iter().cloned().collect())
+        (state.first() == 0).then(|| state.pieces.iter().map(|(_, piece)| piece.clone()).collect())
     }
 
     /// Takes a seat: from now on the fetch knows how far this passenger is.
@@ -285,9 +279,41 @@ impl<T: Clone> Flight<T> {
     pub fn has_passengers(&self) -> bool {
         !self.state().seats.is_empty()
     }
+
+    /// Waits till nobody reads: all passengers left, or none came.
+    pub async fn deserted(&self) {
+        loop {
+            let left = self.taken.notified();
+            let mut left = std::pin::pin!(left);
+            left.as_mut().enable();
+            if !self.has_passengers() {
+                return;
+            }
+            left.await;
+        }
+    }
 }
 
 impl<T> State<T> {
+    /// Offset of the first piece that is still there.
+    fn first(&self) -> u64 {
+        self.pieces.front().map_or(self.end, |(at, _)| *at)
+    }
+
+    fn add(&mut self, piece: Bytes) {
+        let at = self.end;
+        self.end += piece.len() as u64;
+        let held = piece::hold(self.pieces.back_mut().map(|(_, last)| last), piece);
+        self.pieces.extend(held.map(|piece| (at, piece)));
+    }
+
+    /// The bytes from `at` on that are in one piece.
+    fn from(&self, at: u64) -> Option<Bytes> {
+        let behind = self.pieces.partition_point(|(begin, _)| *begin <= at);
+        let (begin, piece) = self.pieces.get(behind.checked_sub(1)?)?;
+        Some(piece.slice((at - begin) as usize..))
+    }
+
     /// Drops what every passenger has read.
     fn forget(&mut self) {
         let slowest = self.seats.iter().map(|(_, at)| *at).min().unwrap_or(self.end);
@@ -295,14 +321,7 @@ impl<T> State<T> {
     }
 
     fn drop_before(&mut self, at: u64) {
-        while let Some(piece) = self.pieces.front() {
-            let end = self.first + piece.len() as u64;
-            if end > at {
-                break;
-            }
-            self.first = end;
-            self.pieces.pop_front();
-        }
+        while self.pieces.pop_front_if(|(begin, piece)| *begin + piece.len() as u64 <= at).is_some() {}
     }
 }
 
@@ -357,20 +376,14 @@ impl<T: Clone> Seat<T> {
 
     fn poll(&mut self) -> Option<Got> {
         let mut state = self.flight.state();
-        if self.at < state.first {
+        if self.at < state.first() {
             return Some(Got::Gone);
         }
-        if self.at == state.end {
+        // Who reads from disk may be ahead of what was passed on here.
+        if self.at >= state.end {
             return state.done.clone().map(Got::End);
         }
-        let mut from = state.first;
-        // Pieces at the front may have been dropped since: the place is looked for again.
-        let found = state.pieces.iter().find_map(|piece| {
-            let begin = from;
-            from += piece.len() as u64;
-            (self.at < from).then(|| piece.slice((self.at - begin) as usize..))
-        });
-        let piece = found?;
+        let piece = state.from(self.at)?;
         self.at += piece.len() as u64;
         let (id, at, keeps) = (self.id, self.at, state.keeps);
         if let Some(seat) = state.seats.iter_mut().find(|(seat, _)| *seat == id) {

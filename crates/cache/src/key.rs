@@ -39,7 +39,7 @@ impl Key {
             self.rule.push(b';');
             self.rule.extend_from_slice(name.as_bytes());
             for value in cookies(&request.fields, name) {
-                self.rule.push(b'=');
+                self.rule.push(b';'); // which no value has
                 self.rule.extend_from_slice(value);
             }
             self.rule.push(b'\n');

@@ -149,17 +149,19 @@ impl Ledger {
         self.pages.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a purge: it holds at once, and when this returns it lasts, if the ledger has a file.
+    /// Records a purge: it holds at once, and when this returns it lasts, if the ledger has a file. Needs a
+    /// runtime with time then.
     ///
     /// # Errors
-    /// It could not be made to last, and holds only as long as the process runs; or its name is longer
+    /// It could not be made to last, or not in time (`TimedOut`), and may hold only as long as the process
+    /// runs; or its name is longer
     /// than [`LONGEST_NAME`], and it doesn't hold at all.
     pub async fn record(&self, purge: &Purge) -> io::Result<()> {
         if purge.what.name().len() > LONGEST_NAME {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name is too long to be purged"));
         }
         match self.note(purge) {
-            Some(done) => done.await.map_err(io::Error::other)?,
+            Some(done) => done.lasts().await,
             None => Ok(()),
         }
     }

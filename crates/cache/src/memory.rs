@@ -79,7 +79,7 @@ impl Memory {
         shard.object(slot).cloned()
     }
 
-    /// Adds an object in place of the one with the same primary and variant. False: it is too large for
+    /// Adds an object in place of the one of the same URL and variant ([`crate::vary::same`]). False: it is too large for
     /// this tier, and an older one with its names is gone, for it must not answer any more.
     pub fn insert(&self, object: Object) -> bool {
         let (index, hash) = self.whereabouts(object.primary());

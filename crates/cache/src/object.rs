@@ -168,6 +168,23 @@ impl Object {
         Object(ThinArc::from_header_and_slice(head, &bytes))
     }
 
+    /// The same with its body elsewhere.
+    #[must_use]
+    pub fn with_body(&self, body: Body) -> Object {
+        let object = Object::new(New {
+            facts: self.facts(),
+            primary: self.primary(),
+            variant: self.variant(),
+            lines: &self.lines().concat(),
+            tags: self.tags(),
+            body,
+        });
+        if self.is_soft() {
+            object.soften();
+        }
+        object
+    }
+
     /// What the rules found.
     pub fn facts(&self) -> Facts {
         let head = self.head();

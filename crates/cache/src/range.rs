@@ -11,7 +11,7 @@ mod multipart;
 mod parts;
 
 pub use multipart::Multipart;
-pub use parts::{MOST_PARTS, Part, covers, merge, missing, slice};
+pub use parts::{MOST_PARTS, Part, covers, merge};
 
 /// Ranges in one request; one with more is answered whole, as if it had asked for none
 /// (RFC 9110 §14.2: a server may ignore the field).
@@ -110,14 +110,6 @@ fn within(spec: Spec, total: u64) -> Option<Range<u64>> {
         Spec::Last(length) => total.saturating_sub(length)..total,
     };
     (!range.is_empty()).then_some(range)
-}
-
-/// The range of a request for just one that names both its ends, so that no length is needed to know it.
-pub fn fixed(ranges: &Ranges) -> Option<Range<u64>> {
-    match ranges.0[..] {
-        [Spec::From(first, Some(last))] => last.checked_add(1).map(|end| first..end),
-        _ => None,
-    }
 }
 
 /// Which part of which whole a 206 holds.

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use crate::Tell;
 use crate::ledger::{Purge, What};
 use crate::object::{Body, Facts, New, Object};
-use crate::record;
+use crate::{record, vary};
 use link::{Line, Link};
 
 /// How long a client waits for this tier, unless said otherwise.
@@ -41,6 +41,9 @@ const VARIANTS: usize = 16;
 /// Seconds after which even the freshest object is gone.
 const LONGEST_LIFE: u64 = 30 * 24 * 60 * 60;
 
+/// Says whether an object wasn't purged meanwhile.
+pub type Stands = Arc<dyn Fn(&Object) -> bool + Send + Sync>;
+
 /// The shared tier.
 pub struct Shared {
     line: Arc<Line>,
@@ -50,22 +53,29 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// A tier that `runtime` connects and keeps connected. `tell` hears when it comes and goes.
+    /// A tier that `runtime` connects and keeps connected. What waits to be sent is sent only if it still
+    /// `stands`. `tell` hears when the tier comes and goes.
     ///
     /// # Errors
     /// If `url` isn't one of a Redis that can be reached without TLS; the text has no password in it.
-    pub fn new(url: &str, runtime: Handle, tell: Tell) -> Result<Shared, String> {
-        Self::with_limit(url, GET_LIMIT, runtime, tell)
+    pub fn new(url: &str, runtime: Handle, stands: Stands, tell: Tell) -> Result<Shared, String> {
+        Self::with_limit(url, GET_LIMIT, runtime, stands, tell)
     }
 
     /// The same with another limit for a get.
     ///
     /// # Errors
     /// As for [`Shared::new`].
-    pub fn with_limit(url: &str, limit: Duration, runtime: Handle, tell: Tell) -> Result<Shared, String> {
+    pub fn with_limit(
+        url: &str,
+        limit: Duration,
+        runtime: Handle,
+        stands: Stands,
+        tell: Tell,
+    ) -> Result<Shared, String> {
         let line = Arc::new(Line::new(url, limit, tell)?);
         let (puts, waiting) = mpsc::channel(WAITING);
-        runtime.spawn(link::keep(Arc::clone(&line), waiting));
+        runtime.spawn(link::keep(Arc::clone(&line), waiting, stands));
         Ok(Shared { line, puts, runtime, limit })
     }
 
@@ -98,9 +108,7 @@ impl Shared {
     pub async fn purge(&self, purge: &Purge) -> usize {
         let (What::Url(primary), false) = (&purge.what, purge.soft) else { return 0 };
         let Some(link) = self.line.link() else { return 0 };
-        let key = Key::of(primary);
-        // Without its head no value of a variant is found again.
-        let delete = one(redis::cmd("DEL").arg(key.plain()).arg(key.heads()));
+        let delete = delete(primary);
         let asked = async move { link.ask::<(usize,)>(&delete, PURGE_LIMIT).await };
         self.runtime.spawn(asked).await.ok().flatten().map_or(0, |(deleted,)| deleted)
     }
@@ -109,6 +117,12 @@ impl Shared {
     pub fn trouble(&self) -> Option<String> {
         self.line.trouble()
     }
+}
+
+/// Removes all variants of a URL: without its head no value of one is found again.
+fn delete(primary: &[u8]) -> Pipeline {
+    let key = Key::of(primary);
+    one(redis::cmd("DEL").arg(key.plain()).arg(key.heads()))
 }
 
 /// What one trip brings.
@@ -139,7 +153,7 @@ async fn found(link: Arc<Link>, key: Key, primary: Box<[u8]>, limit: Duration) -
 async fn variant(link: Arc<Link>, key: Key, head: Object, limit: Duration) -> Option<Object> {
     let get = one(redis::cmd("GET").arg(key.variant(head.variant())));
     let (value,): (Option<Vec<u8>>,) = link.ask(&get, limit).await?;
-    decoded(&value?, head.primary()).filter(|object| object.variant() == head.variant())
+    decoded(&value?, head.primary()).filter(|object| vary::same(object.variant(), head.variant()))
 }
 
 /// An object, if these bytes are one of this URL: another URL may have the same key.
@@ -221,7 +235,7 @@ impl Key {
 
     /// Of the object of one variant, and of its head in that hash.
     fn variant(self, variant: &[u8]) -> String {
-        format!("{}:{:032x}", self.plain(), fnv(variant))
+        format!("{}:{:032x}", self.plain(), fnv(&vary::asked(variant)))
     }
 }
 

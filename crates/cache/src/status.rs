@@ -21,8 +21,6 @@ pub enum Fwd {
     UriMiss,
     /// Something is, but no variant that fits.
     VaryMiss,
-    /// Nothing is stored that fits, for one of both reasons.
-    Miss,
     /// Something fresh is, but the request's directives don't want it.
     Request,
     /// Something is, but it is stale.
@@ -39,7 +37,6 @@ impl Fwd {
             Fwd::Method => "method",
             Fwd::UriMiss => "uri-miss",
             Fwd::VaryMiss => "vary-miss",
-            Fwd::Miss => "miss",
             Fwd::Request => "request",
             Fwd::Stale => "stale",
             Fwd::Partial => "partial",
@@ -60,8 +57,6 @@ pub struct CacheStatus<'a> {
     pub stored: bool,
     /// The request waited for another one's fetch (§2.6).
     pub collapsed: bool,
-    /// The key (§2.7). Left out if it has bytes that its syntax can't carry.
-    pub key: Option<&'a [u8]>,
     /// Anything else (§2.8), visible ASCII or spaces: why it isn't stored.
     pub detail: Option<&'a str>,
 }
@@ -91,9 +86,6 @@ impl CacheStatus<'_> {
         if self.collapsed {
             out.extend_from_slice(b"; collapsed");
         }
-        if let Some(key) = self.key {
-            parameter(out, b"; key=", key);
-        }
         if let Some(detail) = self.detail {
             if is_token(detail.as_bytes()) && detail.starts_with(|c: char| c.is_ascii_alphabetic()) {
                 out.extend_from_slice(b"; detail=");
@@ -104,12 +96,6 @@ impl CacheStatus<'_> {
         }
         out.extend_from_slice(b"\r\n");
     }
-}
-
-/// Writes the line of a hit that is fresh for `ttl` more seconds.
-#[inline]
-pub fn hit(out: &mut Vec<u8>, ttl: i64) {
-    CacheStatus { ttl: Some(ttl), ..CacheStatus::default() }.line(out);
 }
 
 /// Writes a parameter whose value is a String (RFC 9651 §3.3.3), if it can be one.

@@ -5,6 +5,8 @@
 //! that change nothing of what they mean, so that clients that ask for the same share an object. A
 //! field's value holds neither line ends nor the byte [`LANGUAGE`], so a line has only one reading.
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 use wire::token::{is_token, list, trim};
 use wire::{Field, Fields, Known};
@@ -75,9 +77,16 @@ pub fn fits(variant: &[u8], rule: &[u8], request: &Fields) -> bool {
 /// Are these the same variant, so that the newer one takes the older one's place? Two answers to one
 /// request are, whatever language they chose.
 pub fn same(one: &[u8], other: &[u8]) -> bool {
-    let asked = |line| split_at_byte(line, LANGUAGE).0;
-    let lines = |variant| <[u8]>::split(variant, |&b| b == b'\n').map(asked);
-    one == other || lines(one).eq(lines(other))
+    one == other || asked(one) == asked(other)
+}
+
+/// What of a variant is the request's: all but the language that the answer chose. Tiers file it by this.
+pub(crate) fn asked(variant: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(LANGUAGE, variant).is_none() {
+        return variant.into();
+    }
+    let lines = variant.split(|&b| b == b'\n').map(|line| split_at_byte(line, LANGUAGE).0);
+    Cow::Owned(lines.collect::<Vec<_>>().join(&b'\n'))
 }
 
 /// Appends `name`, and `:value` if the request has the field; the name is in lower case.

@@ -1,6 +1,5 @@
 //! All tiers together: where an object is looked for, where it is kept, and how it is purged from all.
 
-use std::hash::BuildHasher;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::disk::{self, Disk};
 use crate::ledger::{Covered, Ledger, Purge, What};
 use crate::memory::Memory;
+use crate::noted::Noted;
 use crate::object::{Body, Object};
 use crate::shared::Shared;
 
@@ -16,6 +16,8 @@ use crate::shared::Shared;
 const PASSES: u64 = 30;
 /// Seconds for which a URL's service counts as failing.
 const TROUBLED: u64 = 30;
+/// Seconds for which a URL counts as tried; one could be over in a few milliseconds.
+const TRIED: u64 = 2;
 /// Bytes of the largest object that the shared tier takes.
 const SHARED: u64 = 1024 * 1024;
 /// Bytes of the largest object that is brought from a farther tier into memory.
@@ -28,8 +30,7 @@ pub type Tell = Arc<dyn Fn(String) + Send + Sync>;
 pub struct Cache {
     /// The memory tier.
     pub memory: Memory,
-    /// What was purged.
-    pub ledger: Ledger,
+    gone: Arc<Gone>,
     disk: Option<Disk>,
     shared: Option<Shared>,
     largest: AtomicU64,
@@ -37,20 +38,52 @@ pub struct Cache {
     /// Whose service answered with an error, and whose didn't answer.
     failing: Noted,
     silent: Noted,
+    /// Whose fetch failed a moment ago.
+    tried: Noted,
+}
+
+/// What may not come back from any tier.
+struct Gone {
+    ledger: Ledger,
+    /// URLs that unsafe requests changed; what was requested before the time of one is void.
+    forgotten: Noted,
+}
+
+impl Gone {
+    /// Was the object not purged since it was asked for? One that was softly is marked so.
+    fn stands(&self, object: &Object) -> bool {
+        let (primary, requested_ms) = (object.primary(), object.facts().requested_ms);
+        if self.forgotten.has(primary, requested_ms) {
+            return false;
+        }
+        match self.ledger.covers(primary, object.tags(), requested_ms) {
+            Covered::No => true,
+            Covered::Soft => {
+                object.soften();
+                true
+            }
+            Covered::Hard => false,
+        }
+    }
 }
 
 impl Cache {
     /// One with a memory tier only, whose purges are forgotten with it.
     pub fn new(memory: u64, largest: u64) -> Cache {
+        Cache::of(memory, largest, Ledger::new())
+    }
+
+    fn of(memory: u64, largest: u64, ledger: Ledger) -> Cache {
         Cache {
             memory: Memory::new(memory),
-            ledger: Ledger::new(),
+            gone: Arc::new(Gone { ledger, forgotten: Noted::new() }),
             disk: None,
             shared: None,
             largest: AtomicU64::new(largest),
             passing: Noted::new(),
             failing: Noted::new(),
             silent: Noted::new(),
+            tried: Noted::new(),
         }
     }
 
@@ -64,17 +97,20 @@ impl Cache {
         background: &tokio::runtime::Handle,
         tell: &Tell,
     ) -> io::Result<Cache> {
-        let mut cache = Cache::new(plan.memory, plan.largest);
+        let is_deep = plan.disk.is_some() || plan.shared.is_some();
+        let ledger = match is_deep {
+            true => Ledger::open(&data.join("purges"), tell)?,
+            false => Ledger::new(),
+        };
+        let mut cache = Cache::of(plan.memory, plan.largest, ledger);
         if let Some(disk) = &plan.disk {
             cache.disk = Some(Disk::open(&disk.path, disk.size, tell.clone())?);
         }
         if let Some(url) = &plan.shared {
-            let shared = Shared::new(&url.0, background.clone(), tell.clone());
+            let gone = cache.gone.clone();
+            let stands = Arc::new(move |object: &Object| gone.stands(object));
+            let shared = Shared::new(&url.0, background.clone(), stands, tell.clone());
             cache.shared = Some(shared.map_err(io::Error::other)?);
-        }
-        if cache.is_deep() {
-            std::fs::create_dir_all(data)?;
-            cache.ledger = Ledger::open(&data.join("purges"), tell)?;
         }
         Ok(cache)
     }
@@ -111,33 +147,35 @@ impl Cache {
             && let Some(object) = disk.get(primary, &fits).await
             && self.stands(&object)
         {
-            self.promote(&object);
-            return Some(object);
+            return Some(self.promoted(object).await);
         }
         let shared = self.shared.as_ref()?;
         let object = shared.get(primary, &fits).await.filter(|object| self.stands(object))?;
-        self.promote(&object);
-        Some(object)
+        Some(self.promoted(object).await)
     }
 
-    fn promote(&self, object: &Object) {
-        if object.body().total().is_some_and(|length| length <= PROMOTED)
-            && !matches!(object.body(), Body::Disk(_))
-        {
-            self.insert(object);
+    /// The object, which is in memory from then on if it is small. What must be read for that is read when
+    /// it is wanted a second time: so a first hit doesn't wait for it, and a scan doesn't sweep memory out.
+    async fn promoted(&self, object: Object) -> Object {
+        let may_be = |length| length <= PROMOTED && self.memory.room_for(length);
+        if !object.body().is_whole() || !object.body().total().is_some_and(may_be) {
+            return object;
         }
+        let object = match object.body() {
+            Body::Disk(stored) if stored.was_read() => match stored.all().await {
+                Ok(pieces) => object.with_body(Body::copied(&pieces)),
+                Err(_) => return object,
+            },
+            Body::Disk(_) => return object,
+            _ => object,
+        };
+        self.insert(&object);
+        object
     }
 
     /// Was it not purged since it was asked for? One that was softly is marked so.
     pub fn stands(&self, object: &Object) -> bool {
-        match self.ledger.covers(object.primary(), object.tags(), object.facts().requested_ms) {
-            Covered::No => true,
-            Covered::Soft => {
-                object.soften();
-                true
-            }
-            Covered::Hard => false,
-        }
+        self.gone.stands(object)
     }
 
     /// Into memory, unless it was purged while it came.
@@ -160,7 +198,7 @@ impl Cache {
         }
         self.insert(object);
         if let Some(disk) = &self.disk {
-            disk.keep(object);
+            disk.keep_if(object, || self.stands(object));
         }
         self.share(object);
     }
@@ -200,21 +238,32 @@ impl Cache {
 
     /// Begins to write an object that memory has no room for.
     pub fn begin(&self, object: &Object, total: Option<u64>) -> Option<disk::Writer> {
-        self.disk.as_ref().filter(|_| self.stands(object))?.begin(object, total)
+        let writer = self.disk.as_ref()?.begin(object, total)?;
+        // A purge from here on finds it; one before is found here.
+        if !self.stands(object) {
+            writer.discard();
+            return None;
+        }
+        Some(writer)
     }
 
     /// All of it came.
     pub async fn finish(&self, writer: disk::Writer, object: &Object) {
         if self.stands(object) {
             writer.finish().await;
+        } else {
+            writer.discard();
         }
     }
 
-    /// An unsafe request has changed what this URL stands for (RFC 9111 §4.4): it goes from all tiers.
-    pub async fn forget(&self, primary: &[u8]) {
+    /// An unsafe request has changed what this URL stands for (RFC 9111 §4.4): it goes from all tiers, and
+    /// what was requested up to then (milliseconds since 1970) and is still on its way is not kept either.
+    pub async fn forget(&self, primary: &[u8], at_ms: u64) {
+        // Noted before the tiers are cleaned: who stores looks here after storing.
+        self.gone.forgotten.extend(primary, at_ms.saturating_add(1));
         let what = What::Url(primary.into());
         self.memory.purge(&what, false);
-        self.purge_deeper(&Purge { what, soft: false, at_ms: 0 }).await.ok();
+        self.purge_deeper(&Purge { what, soft: false, at_ms }).await.ok();
     }
 
     /// Purges; when this returns, it holds, for good. Says how many objects went.
@@ -223,7 +272,7 @@ impl Cache {
     /// It could not be made to last: it holds as long as this process runs.
     pub async fn purge(&self, what: What, soft: bool, at_ms: u64) -> io::Result<u64> {
         let purge = Purge { what, soft, at_ms };
-        let recorded = self.ledger.record(&purge).await;
+        let recorded = self.gone.ledger.record(&purge).await;
         let removed = self.memory.purge(&purge.what, soft) as u64;
         let deeper = self.purge_deeper(&purge).await;
         recorded?;
@@ -263,6 +312,16 @@ impl Cache {
         noted.note(primary, now + TROUBLED);
     }
 
+    /// Did a fetch of this URL fail within the last second or two? Then it needn't be tried again already.
+    pub fn was_tried(&self, primary: &[u8], now: u64) -> bool {
+        self.tried.has(primary, now)
+    }
+
+    /// A fetch of it failed now.
+    pub fn note_tried(&self, primary: &[u8], now: u64) {
+        self.tried.note(primary, now + TRIED);
+    }
+
     /// It answers again.
     pub fn note_well(&self, primary: &[u8]) {
         for noted in [&self.silent, &self.failing] {
@@ -270,54 +329,5 @@ impl Cache {
                 noted.note(primary, 0);
             }
         }
-    }
-}
-
-/// Places of a [`Noted`]; a power of two.
-const PLACES: usize = 16 * 1024;
-
-/// A small forgetful set of URLs: each place holds half a hash and a time in one atomic, so looking and
-/// noting take no lock. Two URLs in one place forget each other, which costs a wait and nothing else.
-struct Noted {
-    places: Box<[AtomicU64]>,
-    hasher: foldhash::fast::RandomState,
-}
-
-impl Noted {
-    fn new() -> Noted {
-        let places = (0..PLACES).map(|_| AtomicU64::new(0)).collect();
-        Noted { places, hasher: foldhash::fast::RandomState::default() }
-    }
-
-    fn place(&self, primary: &[u8]) -> (&AtomicU64, u64) {
-        let hash = self.hasher.hash_one(primary);
-        (&self.places[hash as usize % PLACES], hash >> 32 << 32)
-    }
-
-    fn has(&self, primary: &[u8], now: u64) -> bool {
-        let (place, half) = self.place(primary);
-        let noted = place.load(Ordering::Relaxed);
-        noted >> 32 << 32 == half && noted & u64::from(u32::MAX) > now
-    }
-
-    fn note(&self, primary: &[u8], until: u64) {
-        let (place, half) = self.place(primary);
-        place.store(half | until & u64::from(u32::MAX), Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_noted_holds_till_its_time_and_for_its_url() {
-        let noted = Noted::new();
-        noted.note(b"http://h/a", 100);
-        assert!(noted.has(b"http://h/a", 99));
-        assert!(!noted.has(b"http://h/a", 100));
-        assert!(!noted.has(b"http://h/b", 99));
-        noted.note(b"http://h/a", 0);
-        assert!(!noted.has(b"http://h/a", 0));
     }
 }

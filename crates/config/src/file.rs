@@ -2,6 +2,8 @@
 //!
 //! The tables say what may be written. What must fit together across keys and tables is in `check`.
 
+mod queue;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -19,6 +21,8 @@ use crate::word::{
     Authority, CookieName, DnsName, EndpointUrl, FieldName, FieldValue, Location, Method, Name, NodeName,
     OwnFieldName, Parameter, Protocol, QueryPart, RedisUrl, RetryWhen, Target, Token,
 };
+
+pub(crate) use queue::{Message, Queue, Redelivery, Signing};
 
 table! {
     /// The configuration of a Nearside node. Strings may hold ${NAME} and ${NAME:-default} for
@@ -40,9 +44,11 @@ table! {
         route: Tables<Route> => required,
         /// What is kept close of answers; only routes with `cache` use it.
         cache: Cache => default({}),
+        /// What may wait, by name: requests that are kept and delivered later.
+        queue: Map<Name, Queue> => default({}),
         /// What is told about requests.
         telemetry: Telemetry => default({}),
-        later: "queue" "bucket" "network" "dns"
+        later: "bucket" "network" "dns"
     }
 
     /// Who this node is.
@@ -224,7 +230,7 @@ table! {
     }
 
     /// What is asked (`host`, `path`, `methods`, `match`) and what then happens: exactly one of
-    /// `service`, `split`, `redirect` and `respond`.
+    /// `service`, `split`, `queue`, `redirect` and `respond`, or `queue` beside one of the first two.
     Route, as r#"{ path = "/*", service = "shop" }"# {
         /// A host such as "shop.example.com" or "*.example.com"; if left out, any.
         host: HostMatch => optional,
@@ -238,6 +244,9 @@ table! {
         service: Arc<str> => optional,
         /// Services that share the requests by weight.
         split: Vec<At<Part>> => optional,
+        /// A queue that keeps the requests, answered 202 and delivered later. Beside `service` or `split`:
+        /// only those with the field `Prefer: respond-async`.
+        queue: Arc<str> => optional,
         /// A service that gets a copy of the requests, whose answers are thrown away.
         mirror: Mirror => optional,
         /// An answer that leads elsewhere.
@@ -248,7 +257,7 @@ table! {
         cache: OrOff<Caching> => optional,
         /// Changes to header fields.
         headers: Headers => optional,
-        later: "rate" "auth" "compress" "vary" "queue" "bucket" "index"
+        later: "rate" "auth" "compress" "vary" "bucket" "index"
     }
 
     /// Conditions on a request beside its host, path and method. All must hold.

@@ -10,7 +10,7 @@ pub mod cron;
 mod env;
 mod file;
 mod kind;
-mod near;
+pub mod near;
 pub mod net;
 pub mod plan;
 mod proxy;

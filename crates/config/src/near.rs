@@ -4,7 +4,7 @@
 const LONGEST: usize = 64;
 
 /// The candidate that differs from `word` by the fewest edits, if they are few enough for a slip.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.chars().take(LONGEST + 1).map(plain).collect();
     let allowed = (word.len() / 3).max(1);
     candidates

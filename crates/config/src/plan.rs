@@ -3,6 +3,8 @@
 //! It is immutable and shared by all threads. A reload makes a new one and compares: what is equal
 //! keeps its state (connections, health, counters), so these types implement `PartialEq`.
 
+mod queue;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::net::Cidr;
+
+pub use queue::{Every, Queue, Receiver, Redelivery, SecretError, Url};
 
 /// All that one node does.
 #[derive(Debug, Clone, PartialEq)]
@@ -530,83 +534,6 @@ pub enum Bypass {
     Cookie(Arc<str>),
     /// `query:NAME`
     Query(Arc<str>),
-}
-
-/// `[queue.NAME]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Queue {
-    /// Its name in the file.
-    pub name: Arc<str>,
-    /// Who receives every message, each with its own progress. Empty: messages are only followed.
-    pub deliver: Vec<Receiver>,
-    /// `order_by`: messages with the same value are delivered strictly one after the other.
-    pub order_by: Option<HashBy>,
-    /// How long an `Idempotency-Key` is remembered. Default 24 h.
-    pub dedupe: Duration,
-    /// When a failed delivery is tried again.
-    pub retry: Redelivery,
-    /// Deliveries a second to each receiver; none: no limit.
-    pub rate: Option<f64>,
-    /// Deliveries in flight to each receiver. Default 32.
-    pub concurrency: u32,
-    /// How long one delivery may take, from its first byte to the end of the answer. Default 30 s.
-    pub timeout: Duration,
-    /// How long a message that was delivered is kept. Default 1 h.
-    pub keep_done: Duration,
-    /// How long a dead letter is kept. Default 30 d.
-    pub keep_dead: Duration,
-    /// Secrets that deliveries are signed with, the newest first; empty: they aren't.
-    pub sign: Vec<Secret>,
-    /// Bytes that it may keep; over it 507. Default 10 GiB.
-    pub full: u64,
-    /// A message that the clock sends.
-    pub every: Option<Every>,
-    /// URLs may lead to private, loopback and link-local addresses.
-    pub allow_private: bool,
-}
-
-/// Who receives messages.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Receiver {
-    /// A name in [`Plan::services`].
-    Service(Arc<str>),
-    /// `http://` or `https://`: as written. Without a path, a message's own path is asked for.
-    Url(Arc<str>),
-}
-
-impl Receiver {
-    /// As in the file: its identity across reloads.
-    pub fn text(&self) -> &Arc<str> {
-        match self {
-            Self::Service(text) | Self::Url(text) => text,
-        }
-    }
-}
-
-/// `retry = …` of a queue
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Redelivery {
-    /// Deliveries of a message to a receiver in all, the first included. Default 12.
-    pub attempts: u32,
-    /// The longest pause after the first failure; it doubles with each. Default 1 s.
-    pub first: Duration,
-    /// The longest pause. Default 1 h.
-    pub longest: Duration,
-}
-
-/// `every` and `request`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Every {
-    /// When, in UTC.
-    pub cron: crate::cron::Cron,
-    /// Upper case; default POST.
-    pub method: Arc<str>,
-    /// With its query; default `/`.
-    pub path: Arc<str>,
-    /// Fields, names as written.
-    pub headers: Vec<(Arc<str>, Arc<str>)>,
-    /// Default empty.
-    pub body: Arc<str>,
 }
 
 /// `[telemetry]`

@@ -287,8 +287,10 @@ impl<'t> Source<'t> {
             text.char_indices().take_while(|(index, _)| *index < bytes).count()
         };
         let (from, to) = (chars_to(at.start), chars_to(at.end));
-        let text = starred(text, token(text));
-        let text = starred(&text, password(&text));
+        let mut text = Cow::Borrowed(text);
+        for secret in [token, signing, webhook_secret, password] {
+            text = Cow::Owned(starred(&text, secret(&text)).into_owned());
+        }
         let (source, indent) = shown(&text, from);
         let length = to.saturating_sub(from).min(source.chars().count().saturating_sub(indent)).max(1);
         Place { file, line, column: from + 1, source, indent, length }
@@ -325,12 +327,40 @@ fn starred(line: &str, secret: Option<Range<usize>>) -> Cow<'_, str> {
     Cow::Owned(format!("{}{stars}{}", &line[..secret.start], &line[secret.end..]))
 }
 
-/// The value of a `token`, unless it is a variable.
-fn token(line: &str) -> Option<Range<usize>> {
-    let value = line.match_indices("token").find_map(|(index, key)| {
+/// What is written after `key =`.
+fn value_of<'l>(line: &'l str, key: &str) -> Option<&'l str> {
+    line.match_indices(key).find_map(|(index, key)| {
         let rest = line.get(index + key.len()..)?;
         rest.trim_start_matches(['"', '\'', ' ', '\t']).strip_prefix('=').map(str::trim_start)
-    })?;
+    })
+}
+
+/// The value of a `token`, unless it is a variable.
+fn token(line: &str) -> Option<Range<usize>> {
+    quoted_secret(line, value_of(line, "token")?)
+}
+
+/// The value of a `sign`: one secret as in a `token`, or a list.
+fn signing(line: &str) -> Option<Range<usize>> {
+    let value = value_of(line, "sign")?;
+    let Some(list) = value.strip_prefix('[') else {
+        return quoted_secret(line, value);
+    };
+    let begin = line.len() - list.len();
+    Some(begin..begin + list.rfind(']').unwrap_or(list.len()))
+}
+
+/// What follows the first `whsec_`, to the end of the last one: a list may have a line for each.
+fn webhook_secret(line: &str) -> Option<Range<usize>> {
+    const BEGIN: &str = "whsec_";
+    let begin = line.find(BEGIN)? + BEGIN.len();
+    let last = line.rfind(BEGIN)? + BEGIN.len();
+    let length = line[last..].find(['"', '\'', ' ', ',']).unwrap_or(line.len() - last);
+    Some(begin..last + length)
+}
+
+/// What is inside the quotes at the beginning of a value, which is a part of the line.
+fn quoted_secret(line: &str, value: &str) -> Option<Range<usize>> {
     if value.get(1..).is_some_and(is_variable) {
         return None;
     }

@@ -42,7 +42,7 @@ macro_rules! words {
 }
 
 words! {
-    /// The name of a service or a region.
+    /// The name of a service, a queue or a region.
     Name, "a name", "shop", |text| {
         let mut bytes = text.bytes();
         let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
@@ -129,7 +129,7 @@ fn is_token(text: &str) -> bool {
 }
 
 /// Splits `host:port`, `[v6]:port` and both without a port. The brackets stay.
-fn split_port(authority: &str) -> (&str, Option<&str>) {
+pub(crate) fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !host.starts_with('[') || host.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
@@ -137,7 +137,7 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
 }
 
 /// A host name, an IPv4 address, or an IPv6 address in brackets.
-fn check_host(text: &str) -> Result<(), Wrong> {
+pub(crate) fn check_host(text: &str) -> Result<(), Wrong> {
     let not = |help: &str| Err(Wrong::new(format!("{} is not the name of a host", quote(text))).help(help));
     if let Some(inside) = text.strip_prefix('[') {
         let literal =

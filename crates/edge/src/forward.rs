@@ -97,18 +97,25 @@ pub(crate) async fn forward(
 
 /// What balancing `by` this hashes of a request; a request without it hashes its client.
 pub fn hash(by: Option<&HashBy>, head: &RequestHead, client: IpAddr) -> u64 {
+    by.map_or(0, |by| hashed(by, head, client).unwrap_or_else(|| hash_of_client(client)))
+}
+
+/// The hash of what `by` names of a request, if the request has it.
+pub(crate) fn hashed(by: &HashBy, head: &RequestHead, client: IpAddr) -> Option<u64> {
     let value = match by {
-        None => return 0,
-        Some(HashBy::Client) => None,
-        Some(HashBy::Header(name)) => head.fields.get_named(name.as_bytes()),
-        Some(HashBy::Cookie(name)) => headers::cookie(head, name),
-        Some(HashBy::Query(name)) => headers::query(head, name),
-        Some(HashBy::Path) => Some(head.path()),
+        HashBy::Client => return Some(hash_of_client(client)),
+        HashBy::Header(name) => head.fields.get_named(name.as_bytes()),
+        HashBy::Cookie(name) => headers::cookie(head, name),
+        HashBy::Query(name) => headers::query(head, name),
+        HashBy::Path => Some(head.path()),
     };
-    match (value, client) {
-        (Some(value), _) => balance::hash(value),
-        (None, IpAddr::V4(ip)) => balance::hash(&ip.octets()),
-        (None, IpAddr::V6(ip)) => balance::hash(&ip.octets()),
+    value.map(balance::hash)
+}
+
+fn hash_of_client(client: IpAddr) -> u64 {
+    match client {
+        IpAddr::V4(ip) => balance::hash(&ip.octets()),
+        IpAddr::V6(ip) => balance::hash(&ip.octets()),
     }
 }
 

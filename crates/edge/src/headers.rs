@@ -141,6 +141,29 @@ pub(crate) fn request(
     out.push(b' ');
     out.extend_from_slice(head.path_and_query());
     out.extend_from_slice(b" HTTP/1.1\r\n");
+    forwarded(out, head, client, request_id, service, random);
+    if let Some(protocol) = upgrade(head, length) {
+        write::field(out, b"Connection", b"Upgrade");
+        write::field(out, b"Upgrade", protocol);
+    } else if head.fields.has_member(Known::Te, b"trailers") {
+        out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
+    }
+    // A body that is there, even an empty one, is told of; a GET without one says nothing.
+    if length != Length::Exact(0) || head.fields.get(Known::ContentLength).is_some() {
+        write::length(out, length);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the field lines that any endpoint gets, however its connection and the body are framed.
+pub(crate) fn forwarded(
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    client: &Client<'_>,
+    request_id: &str,
+    service: &str,
+    random: u128,
+) {
     let host = match head.authority() {
         [] => service.as_bytes(),
         authority => authority,
@@ -173,17 +196,6 @@ pub(crate) fn request(
     if !traced {
         begin_trace(out, random);
     }
-    if let Some(protocol) = upgrade(head, length) {
-        write::field(out, b"Connection", b"Upgrade");
-        write::field(out, b"Upgrade", protocol);
-    } else if fields.has_member(Known::Te, b"trailers") {
-        out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
-    }
-    // A body that is there, even an empty one, is told of; a GET without one says nothing.
-    if length != Length::Exact(0) || fields.get(Known::ContentLength).is_some() {
-        write::length(out, length);
-    }
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Does the request go on with a trace (W3C Trace Context)? An absent or broken one is replaced.

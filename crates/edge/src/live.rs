@@ -2,10 +2,11 @@
 //!
 //! Made off the request path at start and at each reload, then handed whole to every data thread.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use config::Plan;
-use config::plan::{Action, Balance, HashBy, Mirror, Route};
+use config::plan::{Action, Balance, HashBy, Mirror, Receiver, Route};
 use upstream::{Registry, Service};
 
 use crate::route::Router;
@@ -18,6 +19,8 @@ pub struct Live {
     /// Its routes, ready to be searched.
     pub router: Router,
     pub(crate) routes: Vec<LiveRoute>,
+    /// Services that queues deliver to, by name.
+    receivers: HashMap<Arc<str>, Party>,
 }
 
 /// A route at work.
@@ -60,6 +63,17 @@ impl Live {
             };
             LiveRoute { id: stats.route_id(&route.name), plan: route.clone(), to, mirror }
         });
-        Live { routes: routes.collect(), router: Router::new(plan), plan: plan.clone() }
+        let receivers = plan.queues.values().flat_map(|queue| &queue.deliver);
+        let receivers = receivers.filter_map(|receiver| match receiver {
+            Receiver::Service(name) => Some((name.clone(), party(name)?)),
+            Receiver::Url(_) => None,
+        });
+        let receivers = receivers.collect();
+        Live { routes: routes.collect(), router: Router::new(plan), plan: plan.clone(), receivers }
+    }
+
+    /// A service that a queue delivers to.
+    pub(crate) fn receiver(&self, name: &str) -> Option<&Party> {
+        self.receivers.get(name)
     }
 }

@@ -1,7 +1,7 @@
 //! The way of a request: this file owns every branch of it, and the others each do one step.
 //!
-//! `limits → route → [respond | redirect | cached | forward: admit → pick → send → retry/hedge → relay]
-//! → account`. What happens in `cached` is told there.
+//! `limits → route → [respond | redirect | queued | cached | forward: admit → pick → send → retry/hedge
+//! → relay] → account`. What happens in `queued` and `cached` is told there.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::live::{Live, LiveRoute, Party};
 use crate::log::Record;
 use crate::outgoing::Outgoing;
 use crate::policy;
+use crate::queued;
 use crate::replay::Replay;
 use crate::respond::{self, Refusal};
 use crate::route::{Ask, Found};
@@ -133,9 +134,12 @@ pub(crate) async fn answer(
     let mut note = Note::default();
     let mut slot = Some(Box::new(Replay::new(incoming)));
     let found = find(live, &request);
-    let route = found.as_ref().ok().map(|&at| &live.routes[at]);
+    let route = match found {
+        Ok(Way::Route(at)) => Some(&live.routes[at]),
+        _ => None,
+    };
     let done = match found {
-        Ok(at) => {
+        Ok(_) => {
             let mut turn = Turn {
                 request: &mut request,
                 buffers: &mut scratch.buffers,
@@ -144,7 +148,10 @@ pub(crate) async fn answer(
                 note: &mut note,
                 pass: None,
             };
-            act(&live.routes[at], &live.plan, &mut turn).await
+            match route {
+                Some(route) => act(route, &live.plan, &mut turn).await,
+                None => queued::message_status(&mut turn).await,
+            }
         }
         Err(refusal) => Err(refusal),
     };
@@ -168,8 +175,15 @@ pub(crate) async fn answer(
     }
 }
 
-/// Which route of the plan answers; its index.
-fn find(live: &Live, request: &Request<'_>) -> Result<usize, Refusal> {
+/// Who answers.
+enum Way {
+    /// A route of the plan; its index.
+    Route(usize),
+    /// This node itself, of a message that it keeps.
+    Message,
+}
+
+fn find(live: &Live, request: &Request<'_>) -> Result<Way, Refusal> {
     framing::expects_continue(request.head)?;
     if headers::nominates_too_many(request.head) {
         return Err(Refusal::new(400, Some(Why::Malformed), "Connection nominates too many fields"));
@@ -180,6 +194,9 @@ fn find(live: &Live, request: &Request<'_>) -> Result<usize, Refusal> {
         return Err(Refusal::body_too_large(live.plan.limits.body));
     }
     let head = &*request.head;
+    if !live.plan.queues.is_empty() && head.path().starts_with(queued::PREFIX.as_bytes()) {
+        return Ok(Way::Message);
+    }
     let host = head.host();
     let lower;
     let host = if host.iter().any(u8::is_ascii_uppercase) {
@@ -199,7 +216,7 @@ fn find(live: &Live, request: &Request<'_>) -> Result<usize, Refusal> {
     };
     let ask = Ask { host, path, method: head.method_text(), header: &header };
     match live.router.find(&ask) {
-        Found::Route(index) => Ok(index),
+        Found::Route(index) => Ok(Way::Route(index)),
         Found::OtherMethods(allowed) => Err(Refusal::other_methods(&allowed)),
         Found::None => Err(Refusal::no_route()),
     }
@@ -208,14 +225,22 @@ fn find(live: &Live, request: &Request<'_>) -> Result<usize, Refusal> {
 /// Does what the route says.
 async fn act(route: &LiveRoute, plan: &Plan, turn: &mut Turn<'_, '_, '_>) -> Result<After, Refusal> {
     match &route.plan.action {
-        Action::Forward(_) => {
+        Action::Forward(forward) => {
             headers::apply(&route.plan.request_headers, &mut turn.request.head.fields);
+            if let Some(queue) = &forward.later
+                && queued::may_wait(turn.request.head)
+            {
+                return queued::later(queue, turn).await;
+            }
             match &route.plan.cache {
                 Some(rules) => cached::answer(route, rules, &plan.cache.purge_from, turn).await,
                 None => forward::forward(route, party(route)?, turn).await,
             }
         }
-        Action::Enqueue(_) => Err(Refusal::no_route()),
+        Action::Enqueue(queue) => {
+            headers::apply(&route.plan.request_headers, &mut turn.request.head.fields);
+            queued::answer(queue, turn).await
+        }
         Action::Redirect(redirect) => {
             begin_redirect(redirect, &route.plan, turn.request.head, &mut turn.buffers.answer)?;
             Ok(own_answer(&route.plan, b"", turn).await)

@@ -38,6 +38,11 @@ impl Refusal {
         }
     }
 
+    /// It may be asked again in a moment.
+    pub(crate) fn again(status: u16, detail: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal { retry_after: Some(Duration::from_secs(1)), ..Refusal::new(status, None, detail) }
+    }
+
     fn closing(self) -> Refusal {
         Refusal { close: true, ..self }
     }

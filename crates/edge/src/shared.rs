@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use queue::Queues;
 
 use crate::cached::Kept;
 use crate::guard::Guard;
@@ -36,11 +37,13 @@ pub struct Shared {
     pub stats: Arc<Stats>,
     /// What is kept of answers.
     pub kept: Arc<Kept>,
+    /// What may wait.
+    pub queues: Arc<Queues>,
 }
 
 impl Shared {
     /// Running, with nobody in.
-    pub fn new(stats: Arc<Stats>, kept: Kept) -> Arc<Shared> {
+    pub fn new(stats: Arc<Stats>, kept: Kept, queues: Arc<Queues>) -> Arc<Shared> {
         Arc::new(Shared {
             phase: AtomicU8::new(0),
             connections: AtomicU32::new(0),
@@ -48,6 +51,7 @@ impl Shared {
             guard: Guard::new(),
             stats,
             kept: Arc::new(kept),
+            queues,
         })
     }
 

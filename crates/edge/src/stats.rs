@@ -86,11 +86,17 @@ pub enum Why {
     Overload,
     /// 503: the service has no endpoint.
     NoEndpoint,
+    /// 507: the queue or the disk is full.
+    QueueFull,
+    /// 422: its `Idempotency-Key` was sent before with something else.
+    OtherContent,
+    /// 508: a message that came through this queue before.
+    Loop,
 }
 
 impl Why {
     /// Each reason once, in the order of their declaration.
-    pub const ALL: [Why; 11] = [
+    pub const ALL: [Why; 14] = [
         Why::Connections,
         Why::PerClient,
         Why::Head,
@@ -102,6 +108,9 @@ impl Why {
         Why::Method,
         Why::Overload,
         Why::NoEndpoint,
+        Why::QueueFull,
+        Why::OtherContent,
+        Why::Loop,
     ];
 
     /// The `why` label of `nearside_refused_total`.
@@ -118,6 +127,9 @@ impl Why {
             Why::Method => "method",
             Why::Overload => "overload",
             Why::NoEndpoint => "no_endpoint",
+            Why::QueueFull => "queue_full",
+            Why::OtherContent => "other_content",
+            Why::Loop => "loop",
         }
     }
 }

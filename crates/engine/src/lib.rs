@@ -4,7 +4,9 @@
 //! them be read from any place on. [`embedded`] keeps it on this machine's disk.
 
 pub mod embedded;
+pub mod files;
 pub mod log;
+pub mod snapshot;
 
 pub use log::{
     Append, AppendError, Done, Follow, FollowError, Later, Log, Position, Positions, ReadError, Room,

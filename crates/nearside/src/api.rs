@@ -3,6 +3,7 @@
 //! That is so little of HTTP that the house's own reader and the standard library do it. Time and size
 //! are limited, because what answers at an address need not be a node.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
@@ -202,6 +203,19 @@ impl<'a> Api<'a> {
     }
 }
 
+/// Percent-encodes all that is not unreserved (RFC 3986 §2.3).
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
 /// Connects to the first address that takes it.
 fn connect(authority: &str) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -287,6 +301,11 @@ mod tests {
         for url in ["", "http://", "localhost", "::1", "a:b", "a:99999", "https://a:1", "a:1/b"] {
             assert!(url.parse::<Place>().is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_query_is_escaped() {
+        assert_eq!(escape("http://a/b?c=d e&f"), "http%3A%2F%2Fa%2Fb%3Fc%3Dd%20e%26f");
     }
 
     #[test]

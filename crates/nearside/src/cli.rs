@@ -3,6 +3,8 @@
 //! Values are checked here as far as they can be without a file or a node, so that a mistake in them
 //! is wrong use (exit status 2) and the commands get what they mean.
 
+pub mod queue;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,6 +48,7 @@ pub enum Command {
     #[command(after_help = "Example: nearside drain --admin http://127.0.0.1:9900")]
     Drain(Node),
     Purge(Purge),
+    Queue(queue::Queue),
     /// Print a script that completes commands and options in a shell
     #[command(after_help = "Example: nearside completions bash > /etc/bash_completion.d/nearside")]
     Completions {

@@ -8,15 +8,16 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 
 use admin::explain::{Question, explain as explanation};
+use admin::queue::QueueView;
 use edge::route::Router;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use crate::api::{Api, Place};
+use crate::api::{Api, Place, escape};
 use crate::check::load;
 use crate::cli;
 use crate::failure::Failure;
-use crate::terminal::{self, Align, Paint, bytes, count, counted, lasting, ms, percent, table};
+use crate::terminal::{self, Align, Paint, bytes, count, counted, lasting, ms, percent, plain, table};
 
 /// What is shown of an explanation.
 #[derive(Debug, Deserialize)]
@@ -34,7 +35,9 @@ enum Outcome {
     Refused { status: u16, why: String },
     Responded { status: u16 },
     Redirected { status: u16, to: String },
-    Forwarded { to: Vec<Party>, mirror: Option<Mirror>, cache: Option<Cache> },
+    Enqueued { queue: String, deliver: Vec<String>, now: Option<Box<QueueView>> },
+    Followed { queue: String },
+    Forwarded { to: Vec<Party>, mirror: Option<Mirror>, cache: Option<Cache>, queue: Option<String> },
 }
 
 #[derive(Debug, Deserialize)]
@@ -161,19 +164,6 @@ fn by_node(ask: &cli::Explain, place: &Place) -> Result<Json, Failure> {
     Ok(Api::at(place).get(&path)?)
 }
 
-/// Percent-encodes all that is not unreserved (RFC 3986 §2.3).
-fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            escaped.push(char::from(byte));
-        } else {
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-    }
-    escaped
-}
-
 fn show(ask: &cli::Explain, explained: &Explained, paint: Paint) -> String {
     let asked = format!("{} {}", ask.method, ask.url);
     let mut text = format!("{} from {}\n", paint.bold(&asked), explained.client);
@@ -183,10 +173,12 @@ fn show(ask: &cli::Explain, explained: &Explained, paint: Paint) -> String {
         }
         Outcome::Responded { status } => format!("answered by the route itself with {status}\n"),
         Outcome::Redirected { status, to } => format!("redirected with {status} to {to}\n"),
+        Outcome::Enqueued { queue, deliver, now } => enqueued(queue, deliver, now.as_deref(), paint),
+        Outcome::Followed { queue } => format!("follows the messages of the queue {queue} as events\n"),
         Outcome::Forwarded { to, .. } => format!("forwarded to {}\n", shares(to)),
     };
     text += &routes(explained, paint);
-    if let Outcome::Forwarded { to, mirror, cache } = &explained.outcome {
+    if let Outcome::Forwarded { to, mirror, cache, queue } = &explained.outcome {
         text += &cache.as_ref().map_or_else(String::new, |cache| show_cache(cache, paint));
         for party in to {
             text += &show_party(party, paint);
@@ -194,6 +186,25 @@ fn show(ask: &cli::Explain, explained: &Explained, paint: Paint) -> String {
         if let Some(mirror) = mirror {
             let share = percent(mirror.share);
             let _ = writeln!(text, "\ncopied to {}: {share} of requests", mirror.service);
+        }
+        if let Some(queue) = queue {
+            let _ = writeln!(text, "\nwith `Prefer: respond-async` it is kept in the queue {queue} instead");
+        }
+    }
+    text
+}
+
+fn enqueued(queue: &str, deliver: &[String], now: Option<&QueueView>, paint: Paint) -> String {
+    let to = match deliver {
+        [] => "for those who follow it".to_owned(),
+        receivers => format!("and delivered to {}", receivers.join(" and ")),
+    };
+    let mut text = format!("answered with 202, kept in the queue {} {to}\n", paint.bold(queue));
+    if let Some(now) = now {
+        let paused = if now.paused { " · paused" } else { "" };
+        let _ = writeln!(text, "now in it: {} waiting, {} dead{paused}", count(now.waiting), count(now.dead));
+        if let Some(trouble) = &now.trouble {
+            let _ = writeln!(text, "{}: {}", paint.red("trouble"), plain(trouble));
         }
     }
     text
@@ -302,11 +313,6 @@ fn retry(retry: &Retry) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_query_is_escaped() {
-        assert_eq!(escape("http://a/b?c=d e&f"), "http%3A%2F%2Fa%2Fb%3Fc%3Dd%20e%26f");
-    }
 
     #[test]
     fn what_is_stored_is_listed_and_what_is_used_marked() {

@@ -27,7 +27,7 @@ pub enum Failure {
     /// A running node could not be asked, or refused.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// What `explain` is asked about is no request.
+    /// What is asked for can't be.
     #[error("{0}")]
     Request(String),
 }

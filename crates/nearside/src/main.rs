@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod operate;
 mod purge;
+mod queue;
 mod run;
 mod status;
 mod terminal;
@@ -47,6 +48,7 @@ fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::Reload(node) => operate::reload(&node),
         Command::Drain(node) => operate::drain(&node),
         Command::Purge(purge) => purge::purge(&purge),
+        Command::Queue(ask) => queue::queue(&ask),
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Version { json } => Ok(version(json)),
     }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use admin::queue::{LogView, QueueView};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::api::Api;
 use crate::cli;
 use crate::failure::Failure;
-use crate::terminal::{self, Align, Paint, bytes, count, counted, lasting, ms, percent, table};
+use crate::queue::overview;
+use crate::terminal::{self, Align, Paint, bytes, count, counted, lasting, ms, percent, plain, table};
 
 /// What is shown of a node.
 #[derive(Debug, Deserialize)]
@@ -26,6 +28,9 @@ struct Node {
     requests: usize,
     latency_ms: Quantiles,
     cache: Option<Cache>,
+    #[serde(default)]
+    queues: Vec<QueueView>,
+    log: Option<LogView>,
     reloads: Reloads,
 }
 
@@ -111,7 +116,7 @@ pub fn status(ask: &cli::Node) -> Result<ExitCode, Failure> {
     let node = Node::deserialize(node).map_err(foreign)?;
     let services = Vec::<Service>::deserialize(services).map_err(foreign)?;
     let paint = Paint::stdout();
-    terminal::print(&(about(&node, paint) + &endpoints(&services, paint)));
+    terminal::print(&(about(&node, paint) + &endpoints(&services, paint) + &queues(&node, paint)));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -167,6 +172,17 @@ fn about_tier(tier: &Tier, paint: Paint) -> String {
         _ => {}
     }
     about
+}
+
+fn queues(node: &Node, paint: Paint) -> String {
+    let mut text = match node.queues.as_slice() {
+        [] => String::new(),
+        queues => format!("\n{}", overview(queues, paint)),
+    };
+    if let Some(why) = node.log.as_ref().and_then(|log| log.trouble.as_deref()) {
+        let _ = writeln!(text, "{}: {}", paint.red("the queues accept nothing"), plain(why));
+    }
+    text
 }
 
 fn quantiles(times: &Quantiles) -> String {

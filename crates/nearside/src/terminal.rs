@@ -169,6 +169,19 @@ pub fn table<const N: usize>(
     text
 }
 
+/// What somebody else wrote, without what would move the cursor or change colours.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && character != '\t' {
+            plain.extend(character.escape_default());
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
+}
+
 /// A number with a comma after each three digits.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();

@@ -93,10 +93,8 @@ pub(crate) fn cached(inner: &Inner, rules: &CacheRules, request: &RequestHead) -
 pub(crate) async fn purge(live: Arc<Live>, kept: Arc<Kept>, order: PurgeOrder) -> Vec<NodePurged> {
     let mut removed = 0;
     let mut why: Option<String> = None;
-    let at_ms = wall_ms();
     for what in named(&live, &order) {
-        kept.doom(&what);
-        match kept.cache.purge(what, order.soft, at_ms).await {
+        match kept.purge(what, order.soft).await {
             Ok(count) => removed += count,
             Err(error) => why = Some(error.to_string()),
         }

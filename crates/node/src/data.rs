@@ -34,7 +34,7 @@ impl DataThread {
         let own = thread.clone();
         let handle = std::thread::Builder::new()
             .name(format!("data-{index}"))
-            .spawn(move || runtime.block_on(run(own, wanted)))?;
+            .spawn(move || runtime.block_on(run(own, index, wanted)))?;
         Ok(DataThread { thread, open: Some(open), handle: Some(handle) })
     }
 
@@ -55,10 +55,11 @@ impl Drop for DataThread {
     }
 }
 
-async fn run(thread: Arc<Thread>, mut wanted: mpsc::UnboundedReceiver<Open>) {
+async fn run(thread: Arc<Thread>, index: usize, mut wanted: mpsc::UnboundedReceiver<Open>) {
     let mut flush = tokio::time::interval(edge::log::FLUSH_EVERY);
     flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut swept = Instant::now();
+    tokio::spawn(edge::queued::deliver::run(thread.clone(), index));
     loop {
         tokio::select! {
             open = wanted.recv() => match open {

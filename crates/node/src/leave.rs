@@ -32,6 +32,11 @@ pub(crate) enum Doors {
 pub(crate) async fn leave(inner: &Inner, grace: Duration, doors: Doors) {
     inner.shared.advance(Phase::Leaving);
     if doors == Doors::AtOnce {
+        // The process that takes over waits for the log.
+        let queues = inner.shared.queues.clone();
+        tokio::spawn(async move { queues.close().await });
+    }
+    if doors == Doors::AtOnce {
         close_doors(inner).await;
     }
     let over = Instant::now() + grace;

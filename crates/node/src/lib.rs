@@ -5,6 +5,7 @@ mod data;
 mod doors;
 mod inherit;
 mod leave;
+mod queues;
 mod reload;
 mod run;
 mod settle;

@@ -5,7 +5,7 @@
 //! meets a route whose service isn't there. One reload is done after the other.
 
 use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use admin::cache::{CacheView, Cached, NodePurged, PurgeOrder};
 use admin::{Later, Operations, ReloadError, Reloaded, Reloads};
@@ -18,8 +18,9 @@ use wire::RequestHead;
 
 use crate::cached;
 use crate::doors::Bound;
+use crate::queues::Operated;
 use crate::settle::{awaited, settle};
-use crate::start::{Inner, open_log};
+use crate::start::{Inner, folder, open_log};
 use crate::tell::say;
 
 impl Operations for Inner {
@@ -75,6 +76,12 @@ impl Operations for Inner {
         cached::cached(self, rules, request)
     }
 
+    fn queues(&self) -> Option<Arc<dyn admin::queue::Queues>> {
+        let queues = self.shared.queues.clone();
+        let some = !queues.all().is_empty();
+        some.then(|| Arc::new(Operated(queues)) as Arc<dyn admin::queue::Queues>)
+    }
+
     fn purge(&self, order: PurgeOrder) -> Later<Result<Vec<NodePurged>, String>> {
         let (live, kept) = (self.live.load_full(), self.shared.kept.clone());
         Box::pin(async move { Ok(cached::purge(live, kept, order).await) })
@@ -94,6 +101,8 @@ impl Inner {
         let bound = self.changing().doors.bind(&plan.listeners, plan.node.threads, &mut Vec::new());
         let bound = bound.map_err(|error| ReloadError::Bind(error.to_string()))?;
         let log = self.open_log(&plan, &before).map_err(ReloadError::Bind)?;
+        let opened = self.shared.queues.follow(&plan, &folder(&plan), Duration::ZERO);
+        opened.map_err(|error| ReloadError::Bind(error.to_string()))?;
         let changed = *plan != *before;
         if changed {
             self.follow(&plan, bound, log).map_err(ReloadError::Bind)?;

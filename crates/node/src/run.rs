@@ -65,6 +65,7 @@ impl Node {
     pub fn run(mut self) -> i32 {
         let background = self.background.handle().clone();
         let status = background.block_on(self.follow());
+        background.block_on(self.inner.shared.queues.close());
         leave::finish_log(&self.inner);
         self.shut();
         status
@@ -74,6 +75,7 @@ impl Node {
     pub fn stop(self) {
         let background = self.background.handle().clone();
         background.block_on(leave(&self.inner, Duration::ZERO, Doors::AtOnce));
+        background.block_on(self.inner.shared.queues.close());
         leave::finish_log(&self.inner);
         self.shut();
     }

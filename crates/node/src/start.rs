@@ -13,6 +13,7 @@ use cache::Cache;
 use config::Plan;
 use edge::log::AccessLog;
 use edge::{Kept, Live, Shared, Stats, Thread, listen};
+use queue::Queues;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use upstream::Registry;
@@ -22,6 +23,9 @@ use crate::data::DataThread;
 use crate::doors::{BindError, Doors};
 use crate::settle::settle;
 use crate::{inherit, tell};
+
+/// How long a process that takes over waits for the log: what is under way at the other has time to end.
+const HANDOVER: Duration = Duration::from_secs(40);
 
 /// How a node is started.
 pub struct Options {
@@ -47,6 +51,9 @@ pub enum StartError {
     /// `[cache]`.
     #[error("the cache: {0}")]
     Cache(io::Error),
+    /// `[queue.…]`.
+    #[error(transparent)]
+    Queues(queue::OpenError),
     /// `telemetry.access_log`.
     #[error("can't write the access log {path}: {why}")]
     AccessLog {
@@ -125,7 +132,8 @@ impl Node {
         let stats = Stats::new(plan.node.threads);
         let live = Arc::new(Live::new(&plan, &registry, &stats));
         let kept = open_cache(&plan, background.handle())?;
-        let shared = Shared::new(stats, kept);
+        let queues = open_queues(&plan, background.handle(), inherited.ready.is_some())?;
+        let shared = Shared::new(stats, kept, queues);
         let threads = (0..plan.node.threads)
             .map(|index| DataThread::start(index, Thread::new(&shared, index, live.clone(), log.as_ref())))
             .collect::<io::Result<Vec<_>>>()?;
@@ -206,6 +214,33 @@ fn open_cache(plan: &Plan, background: &tokio::runtime::Handle) -> Result<Kept, 
     let tell: cache::Tell = Arc::new(|line: String| tell::say(&line));
     let folder = plan.node.data.join("cache");
     Cache::open(&plan.cache, &folder, background, &tell).map(Kept::new).map_err(StartError::Cache)
+}
+
+/// The queues. While another process hands over to this one, it still has the log.
+fn open_queues(
+    plan: &Plan,
+    background: &tokio::runtime::Handle,
+    takes_over: bool,
+) -> Result<Arc<Queues>, StartError> {
+    let tell: queue::Tell = Arc::new(|line: &str| tell::say(line));
+    let queues = Queues::new(plan.node.threads, background.clone(), tell);
+    if takes_over {
+        // It lets the log go once this process says that it serves; requests wait for it.
+        let (own, plan) = (queues.clone(), plan.clone());
+        background.spawn_blocking(move || {
+            if let Err(error) = own.follow(&plan, &folder(&plan), HANDOVER) {
+                tell::say(&error.to_string());
+            }
+        });
+    } else {
+        queues.follow(plan, &folder(plan), Duration::ZERO).map_err(StartError::Queues)?;
+    }
+    Ok(queues)
+}
+
+/// Where the queues' log lies.
+pub(crate) fn folder(plan: &Plan) -> PathBuf {
+    plan.node.data.join("queues")
 }
 
 fn serve_admin(

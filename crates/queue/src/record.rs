@@ -1,6 +1,18 @@
 //! What lies in the log: each change of a queue that must last.
+//!
+//! How it is written stands in [`write`], how it is read in [`read`]; `docs/formats.md` has the table.
+
+mod read;
+pub(crate) mod reader;
+mod write;
 
 use engine::Position;
+
+pub use read::BadRecord;
+pub(crate) use write::{bytes as write_bytes, variable};
+
+/// Bytes that a message counts for beside its texts and its body: what its records take in the log.
+const EACH: u64 = 128;
 
 /// A message's number, growing in each queue in the order of its log; the same for all attempts.
 pub type Number = u64;
@@ -44,17 +56,24 @@ pub enum What<'a> {
     },
     /// Deliveries stop or go on.
     Paused(bool),
+    /// An operator took a message out.
+    Dropped {
+        /// Which.
+        number: Number,
+        /// Whose; none: all of it.
+        receiver: Option<ReceiverIndex>,
+    },
     /// A part of a body that is too large for one record.
     Piece {
-        /// The message that it will be of.
-        number: Number,
+        /// The upload that it is of: [`Body::Pieces`] names it.
+        upload: Number,
         /// Some of its bytes.
         bytes: &'a [u8],
     },
 }
 
 /// A message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Accepted<'a> {
     /// Its number.
     pub number: Number,
@@ -85,6 +104,15 @@ pub struct Accepted<'a> {
     pub body: Body<'a>,
 }
 
+impl Accepted<'_> {
+    /// What it counts for in a queue that may become full.
+    pub fn bytes(&self) -> u64 {
+        let Event { source, kind, id } = self.event;
+        let texts = [self.hops, self.method, self.target, source, kind, id].map(str::len);
+        EACH + (texts.iter().sum::<usize>() + self.fields.len()) as u64 + self.body.bytes()
+    }
+}
+
 /// What a CloudEvent says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
@@ -110,8 +138,30 @@ pub struct Dedupe {
 pub enum Body<'a> {
     /// All of it.
     Whole(&'a [u8]),
-    /// Where its pieces lie, each with its length.
-    Pieces(Vec<(Position, u32)>),
+    /// It came in pieces.
+    Pieces {
+        /// The number by which the pieces name it. It is not the message's, which a message gets when all
+        /// of it is there, so that one that comes slowly holds up nobody who follows.
+        upload: Number,
+        /// Where they lie, each with its length.
+        at: Vec<(Position, u32)>,
+    },
+}
+
+impl Default for Body<'_> {
+    fn default() -> Self {
+        Self::Whole(b"")
+    }
+}
+
+impl Body<'_> {
+    /// Its length.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Whole(bytes) => bytes.len() as u64,
+            Self::Pieces { at, .. } => at.iter().map(|(_, length)| u64::from(*length)).sum(),
+        }
+    }
 }
 
 /// A delivery that failed and will be tried again.
@@ -149,8 +199,6 @@ pub enum End {
     Done,
     /// It won't: a dead letter.
     Dead,
-    /// An operator took it out.
-    Dropped,
 }
 
 /// The attempts of one delivery; the first ones are left out where there are very many.

@@ -18,6 +18,7 @@ pub mod health;
 pub mod hedge;
 pub mod lease;
 pub mod outlier;
+pub mod outside;
 pub mod registry;
 mod resolve;
 pub mod service;

@@ -108,7 +108,8 @@ pub enum Method {
 }
 
 impl Method {
-    fn of(name: &[u8]) -> Method {
+    /// By its name, which is case-sensitive (RFC 9110 §9.1).
+    pub fn of(name: &[u8]) -> Method {
         match name {
             b"GET" => Method::Get,
             b"HEAD" => Method::Head,

@@ -77,7 +77,7 @@ fn config(peer: Peer, ports: Ports, files: &Path) -> String {
         Peer::Nginx => NGINX,
         Peer::Haproxy => HAPROXY,
         Peer::Varnish => VARNISH,
-        Peer::Relay => "",
+        Peer::Relay | Peer::Redis | Peer::Nats | Peer::NatsUnsynced => "",
     };
     filled(plain, ports).replace("{files}", &files.to_string_lossy())
 }

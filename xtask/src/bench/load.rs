@@ -3,9 +3,9 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::process::{Running, busy, ended_children};
+use super::process::{Running, busy, ended_children, kernel_threads};
 use super::{Ground, LOAD_CORE, PROXY_CORE, median};
 use crate::failure::{Failure, Outcome, While};
 use crate::programs::lengths;
@@ -50,17 +50,37 @@ impl Sample {
     }
 }
 
-/// Warms the proxy up and loads it for the time asked for with requests for `path` of `host`; the least
-/// disturbed of a few tries counts.
+/// What was seen of a server and of the machine while something was done.
+pub struct Watched<T> {
+    /// What came of it.
+    pub result: T,
+    /// How long it took.
+    pub time: Duration,
+    /// CPU time of the server.
+    pub used: Duration,
+    /// As in [`Sample::disturbed`].
+    pub disturbed: f64,
+}
+
+/// Warms the proxy up and loads it for the time asked for with requests for `path` of `host`.
 pub fn load(ground: &Ground, proxy: &Running, host: &str, path: &str) -> Outcome<Sample> {
     let url = format!("http://127.0.0.1:{}{path}", proxy.port());
     wrk(&url, host, WARM_UP_SECONDS)?;
-    let mut best = measure(ground, proxy, host, &url)?;
+    least_disturbed(|| {
+        let watched = watched(proxy, &[&ground.origin], || wrk(&url, host, ground.options.seconds))?;
+        let strange = || Failure::Unmet(format!("wrk said something unexpected:\n{}", watched.result));
+        parse(&watched.result, watched.used, watched.disturbed).ok_or_else(strange)
+    })
+}
+
+/// Measures again while others are at work, a few times; the least disturbed time counts.
+pub fn least_disturbed(mut measure: impl FnMut() -> Outcome<Sample>) -> Outcome<Sample> {
+    let mut best = measure()?;
     for _ in 1..TRIES {
         if best.disturbed <= DISTURBED {
             break;
         }
-        let again = measure(ground, proxy, host, &url)?;
+        let again = measure()?;
         if again.disturbed < best.disturbed {
             best = again;
         }
@@ -68,19 +88,23 @@ pub fn load(ground: &Ground, proxy: &Running, host: &str, path: &str) -> Outcome
     Ok(best)
 }
 
-fn measure(ground: &Ground, proxy: &Running, host: &str, url: &str) -> Outcome<Sample> {
-    let seconds = ground.options.seconds;
-    // Of each core's time: all of it, and what the bench itself took beside the proxy.
+/// Does `work`, in which `helpers` and children of this process load the server.
+pub fn watched<T>(
+    server: &Running,
+    helpers: &[&Running],
+    work: impl FnOnce() -> Outcome<T>,
+) -> Outcome<Watched<T>> {
+    // Of each core's time: all of it, and what the bench itself took beside the server.
     let all = || busy(LOAD_CORE) + busy(PROXY_CORE);
-    let ours = || ground.origin.cpu() + ended_children();
-    let (used_before, all_before, ours_before) = (proxy.cpu(), all(), ours());
-    let said = wrk(url, host, seconds)?;
-    let used = proxy.cpu().saturating_sub(used_before);
+    let ours =
+        || helpers.iter().map(|helper| helper.cpu()).sum::<Duration>() + ended_children() + kernel_threads();
+    let (start, used_before, all_before, ours_before) = (Instant::now(), server.cpu(), all(), ours());
+    let result = work()?;
+    let time = start.elapsed();
+    let used = server.cpu().saturating_sub(used_before);
     let ours = ours().saturating_sub(ours_before) + used;
     let others = all().saturating_sub(all_before).saturating_sub(ours);
-    let disturbed = others.as_secs_f64() / f64::from(2 * seconds);
-    let strange = || Failure::Unmet(format!("wrk said something unexpected:\n{said}"));
-    parse(&said, used, disturbed).ok_or_else(strange)
+    Ok(Watched { result, time, used, disturbed: others.as_secs_f64() / (2.0 * time.as_secs_f64()) })
 }
 
 fn wrk(url: &str, host: &str, seconds: u32) -> Outcome<String> {
@@ -137,11 +161,16 @@ pub fn answer(port: u16, host: &str, path: &str) -> Outcome<(String, usize)> {
     Err(Failure::Unmet(format!("port {port} answered {path} with:\n{head}")))
 }
 
-/// A request on a connection of its own, and the answer's head and body.
+/// A `GET` on a connection of its own, and the answer's head and body.
 pub fn exchange(port: u16, host: &str, path: &str) -> io::Result<(String, Vec<u8>)> {
+    talk(port, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+}
+
+/// Sends this on a connection of its own; gives the answer's head and body.
+pub fn talk(port: u16, request: &str) -> io::Result<(String, Vec<u8>)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(ANSWER_TIME))?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     loop {

@@ -12,6 +12,7 @@ mod memory;
 mod peer;
 mod process;
 mod proxy;
+mod queue;
 mod report;
 mod restart;
 mod routes;
@@ -20,13 +21,13 @@ mod turns;
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::failure::{Failure, Outcome, While};
 use crate::step::{command_step, step};
-use crate::{number, tools};
+use crate::{number, target, tools};
 use peer::Peer;
 use process::Running;
 
@@ -44,14 +45,21 @@ enum Part {
     Cache,
     Memory,
     Restart,
+    Queue(queue::Part),
 }
 
 impl Part {
-    /// In the order of the page.
-    const ALL: &[Self] = &[Self::Proxy, Self::Routes, Self::Idle, Self::Cache, Self::Memory, Self::Restart];
+    /// Those that a single word asks for, in the order of the page.
+    const SINGLE: &[Self] =
+        &[Self::Proxy, Self::Routes, Self::Idle, Self::Cache, Self::Memory, Self::Restart];
 
-    /// The word of the command line.
-    fn name(self) -> &'static str {
+    /// All, in the order of the page.
+    fn all() -> Vec<Self> {
+        [Self::SINGLE, &queue::Part::ALL.map(Self::Queue)].concat()
+    }
+
+    /// The words of the command line.
+    fn words(self) -> &'static str {
         match self {
             Self::Proxy => "proxy",
             Self::Routes => "routes",
@@ -59,6 +67,7 @@ impl Part {
             Self::Cache => "cache",
             Self::Memory => "memory",
             Self::Restart => "restart",
+            Self::Queue(part) => part.words(),
         }
     }
 }
@@ -70,6 +79,8 @@ struct Options {
     rounds: usize,
     seconds: u32,
     peers: Vec<Peer>,
+    /// Also what takes very long.
+    large: bool,
     write: bool,
 }
 
@@ -88,6 +99,9 @@ struct Ground {
 pub fn run(arguments: &[&str]) -> Outcome<()> {
     let options = parse(arguments)?;
     tools::provide(tools::FOR_BENCHES)?;
+    if options.parts.contains(&Part::Queue(queue::Part::Accept)) {
+        tools::provide_nats()?;
+    }
     raise_open_files()?;
     let programs = build(&options)?;
     let folder = programs.with_file_name("bench");
@@ -105,7 +119,7 @@ fn measure(ground: &Ground) -> Outcome<()> {
     let mut report = report::Report::default();
     for part in &ground.options.parts {
         let section = |title, measure: fn(&Ground) -> Outcome<String>| {
-            step(&format!("bench {}", part.name()), || measure(ground)).map(|body| (title, body))
+            step(&format!("bench {}", part.words()), || measure(ground)).map(|body| (title, body))
         };
         let (title, body) = match part {
             Part::Proxy => {
@@ -118,6 +132,7 @@ fn measure(ground: &Ground) -> Outcome<()> {
             Part::Cache => section("Cache hits", cache::measure)?,
             Part::Memory => section("What an object weighs", memory::measure)?,
             Part::Restart => section("Restart with a full disk", restart::measure)?,
+            Part::Queue(part) => section(part.title(), part.measure())?,
         };
         report.section(title, &body);
     }
@@ -126,24 +141,33 @@ fn measure(ground: &Ground) -> Outcome<()> {
 }
 
 fn parse(arguments: &[&str]) -> Outcome<Options> {
-    let mut options = Options { parts: Vec::new(), rounds: 3, seconds: 5, peers: Vec::new(), write: true };
-    let mut rest = arguments.iter().copied();
+    let mut options =
+        Options { parts: Vec::new(), rounds: 3, seconds: 5, peers: Vec::new(), large: false, write: true };
+    let mut rest = arguments.iter().copied().peekable();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or_else(|| wrong(argument));
         match argument {
-            "all" => options.parts = Part::ALL.to_vec(),
+            "all" => options.parts = Part::all(),
+            "queue" => {
+                let named = |word: &&str| queue::Part::named(word).is_some();
+                let words = std::iter::from_fn(|| rest.next_if(named));
+                let parts: Vec<Part> = words.filter_map(queue::Part::named).map(Part::Queue).collect();
+                let all = || queue::Part::ALL.map(Part::Queue).to_vec();
+                options.parts.extend(if parts.is_empty() { all() } else { parts });
+            }
             "--rounds" => options.rounds = number::<usize>(value()?)?.clamp(1, 99),
             "--seconds" => options.seconds = number::<u32>(value()?)?.clamp(1, 600),
             "--peer" => options.peers.push(Peer::named(value()?).ok_or_else(|| wrong(argument))?),
+            "--large" => options.large = true,
             "--print" => options.write = false,
             name => {
-                let part = Part::ALL.iter().find(|part| part.name() == name);
+                let part = Part::SINGLE.iter().find(|part| part.words() == name);
                 options.parts.push(*part.ok_or_else(|| wrong(argument))?);
             }
         }
     }
     if options.parts.is_empty() {
-        options.parts = Part::ALL.to_vec();
+        options.parts = Part::all();
     }
     if options.peers.is_empty() {
         options.peers = Peer::ALL.to_vec();
@@ -159,8 +183,7 @@ fn wrong(argument: &str) -> Failure {
 
 /// Builds in release what will run, and says in which folder it lies.
 fn build(options: &Options) -> Outcome<PathBuf> {
-    let own = std::env::current_exe().while_doing("asking for this program's own path")?;
-    let target = own.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
+    let target = target()?;
     let target_folder = target.to_string_lossy();
     let mut line = vec!["cargo", "build", "--release", "--locked", "--target-dir", &target_folder];
     line.extend(["--package", "xtask"]);
@@ -237,11 +260,16 @@ mod tests {
             rounds: 5,
             seconds: 2,
             peers: vec![Peer::Relay],
+            large: false,
             write: false,
         };
         assert_eq!(options, expected);
+        let parts = |words: &[&str]| parse(words).unwrap().parts;
+        let queue = queue::Part::ALL.map(Part::Queue);
+        assert_eq!(parts(&["queue"]), queue);
+        assert_eq!(parts(&["queue", "fair", "idle"]), [Part::Queue(queue::Part::Fair), Part::Idle]);
         let plain = parse(&[]).unwrap();
-        assert!(plain.write && plain.parts == Part::ALL && plain.peers.len() == Peer::ALL.len());
+        assert!(plain.write && plain.parts == Part::all() && plain.peers.len() == Peer::ALL.len());
         for bad in [&["prox"][..], &["--rounds"], &["--rounds", "x"], &["--peer", "nobody"]] {
             assert_eq!(parse(bad).unwrap_err().exit_status(), 2);
         }

@@ -1,4 +1,4 @@
-//! The proxies of a bench and their configurations, each as its manual advises for this work: one
+//! Who is measured, and the proxies' configurations, each as its manual advises for this work: one
 //! thread, kept connections to the origin, no access log, and the same header fields added to
 //! requests and answers.
 //!
@@ -17,7 +17,7 @@ use super::load::check_answer;
 use crate::failure::Outcome;
 use crate::tools;
 
-/// A proxy that can be measured.
+/// A server that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     /// Ours.
@@ -30,6 +30,12 @@ pub enum Peer {
     Varnish,
     /// `xtask relay`.
     Relay,
+    /// Its streams, synced before they are acknowledged; a log only.
+    Redis,
+    /// A JetStream file store, synced before it is acknowledged; a log only.
+    Nats,
+    /// The same, synced every two minutes, as it is by default.
+    NatsUnsynced,
 }
 
 /// Ports of loopback: where a proxy listens, its own interface, and the origin.
@@ -51,17 +57,32 @@ impl fmt::Display for Peer {
             Self::Haproxy => "haproxy",
             Self::Varnish => "varnish",
             Self::Relay => "relay",
+            Self::Redis => "redis",
+            Self::Nats => "nats",
+            Self::NatsUnsynced => "nats-unsynced",
         })
     }
 }
 
 impl Peer {
     /// In the order of tables.
-    pub const ALL: &[Self] = &[Self::Nearside, Self::Nginx, Self::Haproxy, Self::Varnish, Self::Relay];
+    pub const ALL: &[Self] = &[
+        Self::Nearside,
+        Self::Nginx,
+        Self::Haproxy,
+        Self::Varnish,
+        Self::Relay,
+        Self::Redis,
+        Self::Nats,
+        Self::NatsUnsynced,
+    ];
     /// Those that relay.
     pub const PROXIES: &[Self] = &[Self::Nearside, Self::Nginx, Self::Haproxy, Self::Relay];
     /// Those that keep what they relayed.
     pub const CACHES: &[Self] = &[Self::Nearside, Self::Nginx, Self::Haproxy, Self::Varnish];
+
+    /// Those that keep messages.
+    pub const LOGS: &[Self] = &[Self::Nearside, Self::Redis, Self::Nats, Self::NatsUnsynced];
 
     /// The peer with this name.
     pub fn named(name: &str) -> Option<Self> {
@@ -76,6 +97,9 @@ impl Peer {
             Self::Haproxy => "HAProxy",
             Self::Varnish => "Varnish",
             Self::Relay => "bare relay",
+            Self::Redis => "Redis streams, `appendfsync always`",
+            Self::Nats => "NATS JetStream, `sync_interval: always`",
+            Self::NatsUnsynced => "NATS JetStream, default: not synced",
         }
     }
 
@@ -87,7 +111,7 @@ impl Peer {
             }
             Self::Nginx => NGINX,
             Self::Haproxy => HAPROXY,
-            Self::Varnish | Self::Relay => "",
+            Self::Varnish | Self::Relay | Self::Redis | Self::Nats | Self::NatsUnsynced => "",
         };
         filled(plain, ports)
     }
@@ -111,6 +135,10 @@ impl Peer {
             Self::Relay => {
                 let [port, origin] = [ports.port, ports.origin].map(|port| port.to_string());
                 vec![text(&programs.join("xtask")), "relay".into(), port, origin]
+            }
+            Self::Redis => vec![text(&tools::found("redis-server")?), text(file)],
+            Self::Nats | Self::NatsUnsynced => {
+                vec![text(&tools::nats_server()?), "-c".into(), text(file)]
             }
         };
         Ok(line)

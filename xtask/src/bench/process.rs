@@ -14,6 +14,8 @@ use crate::failure::{Failure, Outcome, While};
 
 const TO_START: Duration = Duration::from_secs(20);
 const TO_END: Duration = Duration::from_secs(3);
+/// Linux's `kthreadd`, whose children all threads of the kernel are.
+const KERNEL_THREADS: u32 = 2;
 const GLANCE: Duration = Duration::from_millis(10);
 
 /// A process that listens, ended when this is dropped.
@@ -94,13 +96,7 @@ impl Running {
 
     /// The process and all its descendants.
     fn family(&self) -> Vec<u32> {
-        let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-        for (child, parent) in fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
-            let child = entry.file_name().to_str()?.parse().ok()?;
-            Some((child, parent_of(&fs::read_to_string(entry.path().join("stat")).ok()?)?))
-        }) {
-            children.entry(parent).or_default().push(child);
-        }
+        let mut children = children_of_all();
         let mut family = vec![self.child.id()];
         let mut next = 0;
         while let Some(member) = family.get(next) {
@@ -125,6 +121,18 @@ impl Drop for Running {
     }
 }
 
+/// The children of each process that has any.
+fn children_of_all() -> HashMap<u32, Vec<u32>> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (child, parent) in fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+        let child = entry.file_name().to_str()?.parse().ok()?;
+        Some((child, parent_of(&fs::read_to_string(entry.path().join("stat")).ok()?)?))
+    }) {
+        children.entry(parent).or_default().push(child);
+    }
+    children
+}
+
 /// The parent in a line of `/proc/PID/stat`: the second field after the name, which may itself
 /// contain spaces and brackets.
 fn parent_of(stat: &str) -> Option<u32> {
@@ -140,6 +148,11 @@ fn cpu(pid: u32) -> Duration {
         line.split_whitespace().next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(times.sum())
+}
+
+/// CPU time of the kernel's own threads, which work for whoever writes to a disk.
+pub fn kernel_threads() -> Duration {
+    children_of_all().remove(&KERNEL_THREADS).unwrap_or_default().into_iter().map(cpu).sum()
 }
 
 /// CPU time of this process's children that have ended, to a tick of 10 ms.

@@ -5,8 +5,8 @@ use std::fs;
 use super::load::Sample;
 use super::{Options, Part};
 use crate::failure::{Outcome, While};
-use crate::root;
 use crate::step::{command, first_line, step};
+use crate::{root, tools};
 
 const PAGE: &str = "docs/benchmarks.md";
 const PICTURE: &str = "docs/benchmarks.svg";
@@ -91,18 +91,25 @@ fn merge(old: &str, new: &[(&str, String)]) -> String {
 
 /// When, where, with what and by which command a section was measured.
 fn stamp(options: &Options, part: Part) -> String {
-    let part = part.name();
     let Options { rounds, seconds, .. } = options;
-    let versions = [
-        first_line("rustc", &["--version"]),
-        first_line(&program("nginx"), &["-v"]),
-        first_line(&program("haproxy"), &["-v"]),
-        first_line(&program("varnishd"), &["-V"]),
-        first_line("wrk", &["-v"]),
-    ];
+    let versions = match part {
+        Part::Queue(_) => vec![
+            first_line("rustc", &["--version"]),
+            first_line(&program("redis-server"), &["--version"]),
+            first_line(&tools::nats_server().unwrap_or_default().to_string_lossy(), &["--version"]),
+        ],
+        _ => vec![
+            first_line("rustc", &["--version"]),
+            first_line(&program("nginx"), &["-v"]),
+            first_line(&program("haproxy"), &["-v"]),
+            first_line(&program("varnishd"), &["-V"]),
+            first_line("wrk", &["-v"]),
+        ],
+    };
+    let words = part.words();
     let short = |version: &String| version.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
     format!(
-        "{}, `cargo xtask bench {part} --rounds {rounds} --seconds {seconds}`, {} cores of {}, Linux {}; {}.",
+        "{}, `cargo xtask bench {words} --rounds {rounds} --seconds {seconds}`, {} cores of {}, Linux {}; {}.",
         first_line("date", &["-u", "+%F"]),
         first_line("nproc", &[]),
         processor(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
@@ -112,7 +119,7 @@ fn stamp(options: &Options, part: Part) -> String {
 }
 
 fn program(name: &str) -> String {
-    crate::tools::find(name).map_or_else(|| name.to_owned(), |path| path.to_string_lossy().into_owned())
+    tools::find(name).map_or_else(|| name.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
 fn processor(cpuinfo: &str) -> &str {
@@ -135,12 +142,12 @@ pub fn line(name: &str, sample: &Sample, others: &[f64]) -> String {
 }
 
 /// A ratio with two digits; a dash when the other one was not measured.
-fn ratio(value: f64, to: f64) -> String {
+pub fn ratio(value: f64, to: f64) -> String {
     if to.is_finite() && to > 0.0 { format!("{:.2}", value / to) } else { "–".into() }
 }
 
 /// A time in microseconds, in a unit that fits.
-fn time(microseconds: f64) -> String {
+pub fn time(microseconds: f64) -> String {
     if microseconds < 1000.0 {
         format!("{microseconds:.0} µs")
     } else {
@@ -149,7 +156,7 @@ fn time(microseconds: f64) -> String {
 }
 
 /// Marks beside a name: what failed, and whether others were at work on the cores.
-fn marks(sample: &Sample) -> String {
+pub fn marks(sample: &Sample) -> String {
     let mut text = String::new();
     if sample.failed > 0.0 {
         text += &format!(" (**{:.0} failed**)", sample.failed);

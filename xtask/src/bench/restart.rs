@@ -92,7 +92,7 @@ fn found_again(ground: &Ground, ports: Ports) -> Outcome<f64> {
 }
 
 /// What was read is read from the disk again, where this user may say so.
-fn empty_page_cache() {
+pub fn empty_page_cache() {
     rustix::fs::sync();
     let _ = fs::write("/proc/sys/vm/drop_caches", "3").while_doing("emptying the page cache");
 }

@@ -43,7 +43,7 @@ fn bar(peer: Peer, cpu: f64, share: f64, top: f64) -> String {
     let (colour, weight) = match peer {
         Peer::Nearside => ("#2563eb", 600),
         Peer::Relay => ("#cbd5e1", 400),
-        Peer::Nginx | Peer::Haproxy | Peer::Varnish => ("#94a3b8", 400),
+        _ => ("#94a3b8", 400),
     };
     let left = MARGIN + NAMES;
     let length = share * (WIDTH - left - NUMBERS - MARGIN);

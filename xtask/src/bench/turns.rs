@@ -2,7 +2,6 @@
 
 use super::load::Sample;
 use super::peer::Peer;
-use super::process::Running;
 use crate::failure::Outcome;
 
 /// The medians of one peer, one for each of the lengths that were asked for.
@@ -14,12 +13,12 @@ pub struct Row {
 }
 
 /// Measures each peer with each of `lengths` (their names) in each round, another peer first each time.
-pub fn in_turns(
+pub fn in_turns<S>(
     rounds: usize,
     peers: &[Peer],
     lengths: &[&str],
-    start: impl Fn(Peer) -> Outcome<Running>,
-    measure: impl Fn(&Running, usize) -> Outcome<Sample>,
+    start: impl Fn(Peer) -> Outcome<S>,
+    measure: impl Fn(&S, usize) -> Outcome<Sample>,
 ) -> Outcome<Vec<Row>> {
     let mut samples = vec![vec![Vec::new(); lengths.len()]; peers.len()];
     for round in 0..rounds {
@@ -28,7 +27,8 @@ pub fn in_turns(
             let running = start(peers[at])?;
             for (length, name) in lengths.iter().enumerate() {
                 let sample = measure(&running, length)?;
-                println!("    round {round}: {} {name}: {:.2} µs", peers[at], sample.cpu);
+                let Sample { cpu, rate, .. } = sample;
+                println!("    round {round}: {} {name}: {cpu:.2} µs, {rate:.0}/s", peers[at]);
                 samples[at][length].push(sample);
             }
         }

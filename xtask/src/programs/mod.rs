@@ -1,13 +1,16 @@
 //! The small programs that a bench needs beside the proxies: who answers, the least that a relay can
-//! be, and clients that hold connections open.
+//! be, clients that hold connections open, and those who send and receive messages.
 //!
 //! They are commands of this program and not of others, so that every bench measures against the
 //! very same work.
 
+mod delays;
 mod fetch;
 mod hold;
 mod origin;
+mod receive;
 mod relay;
+mod send;
 
 use std::future::Future;
 
@@ -16,10 +19,13 @@ use tokio::runtime::Builder;
 
 use crate::failure::{Outcome, While};
 
+pub use delays::Summary;
 pub use fetch::{fetch, lengths, path};
 pub use hold::hold;
 pub use origin::origin;
+pub use receive::{hang, receive};
 pub use relay::relay;
+pub use send::send;
 
 /// Runs on this thread alone: each program has one core.
 fn on_this_thread<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {

@@ -7,17 +7,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::Served;
+use crate::support::{FILE, Served};
 
 /// Longer than anything here takes, shorter than a test may hang.
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn every_documented_operation_is_served_and_no_other_method() {
-    let served = Served::start().await;
+    let served = Served::with(&format!("{FILE}\n[queue.hooks]\ndeliver = [\"shop\"]\n")).await;
     let document = served.json("/api/v1/openapi.json").await;
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{service}", "shop");
+        let names = [("{service}", "shop"), ("{queue}", "hooks"), ("{id}", "msg_1")];
+        let path = names.iter().fold(path.clone(), |path, (name, is)| path.replace(name, is));
         for method in ["GET", "POST", "DELETE"] {
             let documented = operations.get(method.to_ascii_lowercase()).is_some();
             if documented && path.ends_with("/reload") {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use admin::cache::{CacheView, Cached, NodePurged, PurgeOrder, StoredView, TierState, TierView, Usable};
+use admin::queue::Queues;
 use admin::{Later, Operations, ReloadError, Reloaded, Reloads};
 use cache::Cache;
 use config::Report;
@@ -21,6 +22,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use upstream::Registry;
 use wire::RequestHead;
+
+use crate::fake_queues::FakeQueues;
 
 /// A file with one of each: services that hash, stick and limit, routes that do each thing.
 pub const FILE: &str = r#"
@@ -85,6 +88,8 @@ pub struct Fake {
     /// What was ordered last.
     pub purged: Mutex<Option<PurgeOrder>>,
     pub next_purge: Mutex<Result<Vec<NodePurged>, String>>,
+    /// There only if the plan has queues.
+    pub queues: Arc<FakeQueues>,
 }
 
 impl Operations for Fake {
@@ -152,6 +157,11 @@ impl Operations for Fake {
         let answer = self.next_purge.lock().unwrap().clone();
         Box::pin(async { answer })
     }
+
+    fn queues(&self) -> Option<Arc<dyn Queues>> {
+        let any = !self.live.plan.queues.is_empty();
+        any.then(|| self.queues.clone() as Arc<dyn Queues>)
+    }
 }
 
 /// An answer in memory that is fresh for a while and for any request.
@@ -212,6 +222,7 @@ impl Served {
             cached: Mutex::default(),
             purged: Mutex::default(),
             next_purge: Mutex::new(Ok(Vec::new())),
+            queues: Arc::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -15,7 +15,7 @@ use super::reads::Reads;
 use super::stored::Stored;
 use crate::Tell;
 use crate::object::{Body, Object};
-use crate::record;
+use crate::{record, vary};
 
 /// Kills that may wait for a footer before a segment is closed for them.
 const FRESH: usize = 8 * 1024;
@@ -147,14 +147,20 @@ impl Core {
         let mut tables = self.tables();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mark = Mark { kind, id, at: 0, hash, key, len: 0, sum: 0, offset: 0 };
-        kill(&mut tables, &self.queue, mark).or_else(|| {
+        // All have lower ids. Who looks something up doesn't wait till each is walked over.
+        let all = (kind == Kind::KillAll).then(|| std::mem::take(&mut tables.index));
+        let count = all.as_ref().map_or_else(|| tables.index.kill(&mark), Index::len);
+        let done = note(&mut tables, &self.queue, mark, count).or_else(|| {
             // Another one may have removed them just now, and not for good yet: then it is waited for.
             let log = tables.log.as_ref()?;
             let mut pending = tables.fresh.iter().rev().take(log.pending());
             let same = pending
                 .any(|other| other.hash == hash || other.kind == Kind::KillAll || kind == Kind::KillAll);
             same.then(|| (0, log.append(Vec::new())))
-        })
+        });
+        drop(tables);
+        all.inspect(Index::remove_all);
+        done
     }
 
     /// Notes what can't be looked up before the tier has started; false: it has.
@@ -185,6 +191,14 @@ impl Core {
         kill(&mut tables, &self.queue, mark);
     }
 
+    /// Removes an object that is being written, and what it should have retired.
+    pub(super) fn discard(&self, ticket: Ticket) {
+        let Ticket { id, hash, key } = ticket;
+        // Those that were begun later stay.
+        let mark = Mark { kind: Kind::Kill, id: id + 1, at: 0, hash, key, len: 0, sum: 0, offset: 0 };
+        kill(&mut self.tables(), &self.queue, mark);
+    }
+
     /// Reads a candidate; none if it is another URL's, or can't be read.
     pub(super) async fn load(&self, candidate: &Candidate, primary: &[u8]) -> Option<Object> {
         let Candidate { ticket, place, large } = candidate;
@@ -209,7 +223,7 @@ impl Core {
 
 /// The hashes of a URL and its variant.
 pub(super) fn hashes(seed: u64, primary: &[u8], variant: &[u8]) -> (u64, u32) {
-    (format::hash(seed, primary), format::hash(!seed, variant) as u32)
+    (format::hash(seed, primary), format::hash(!seed, &vary::asked(variant)) as u32)
 }
 
 fn check(record: &[u8], ticket: Ticket) -> Option<(Mark, &[u8])> {
@@ -221,6 +235,11 @@ fn check(record: &[u8], ticket: Ticket) -> Option<(Mark, &[u8])> {
 
 fn kill(tables: &mut Tables, queue: &Queue, mark: Mark) -> Option<(usize, Done)> {
     let count = tables.index.kill(&mark);
+    note(tables, queue, mark, count)
+}
+
+/// Notes a kill that has removed so many.
+fn note(tables: &mut Tables, queue: &Queue, mark: Mark, count: usize) -> Option<(usize, Done)> {
     if count == 0 {
         return None;
     }

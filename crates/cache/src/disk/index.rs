@@ -208,6 +208,11 @@ impl Index {
         count
     }
 
+    /// All of them are removed.
+    pub(super) fn remove_all(&self) {
+        self.0.iter().flatten().filter_map(|entry| entry.large.as_ref()).for_each(|stored| stored.remove());
+    }
+
     /// Removes all whose head is in this segment, and forgets the runs there.
     pub(super) fn leave(&mut self, slot: u16) -> usize {
         self.retain(|entry| {

@@ -10,8 +10,10 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::files::{File, Files};
 use crate::record::Reader;
@@ -22,6 +24,8 @@ const MAGIC: [u8; 8] = *b"NSRLOG\0\x01";
 const FRAME: usize = 8;
 /// Bytes of the largest record.
 pub(crate) const LARGEST: usize = 128 * 1024;
+/// How long records may take to last: a disk that needs longer holds nobody up any more.
+const LIMIT: Duration = Duration::from_secs(5);
 /// Bytes that may wait to be written; what comes over it is refused.
 const WAITING: usize = 64 * 1024 * 1024;
 
@@ -35,7 +39,28 @@ pub(crate) struct Found {
 }
 
 /// Comes when the records last.
-pub(crate) type Done = oneshot::Receiver<io::Result<()>>;
+pub(crate) struct Done {
+    wait: oneshot::Receiver<io::Result<()>>,
+    late: Arc<AtomicBool>,
+}
+
+impl Done {
+    /// Waits for it, [`LIMIT`] at most, and not at all while others have waited that long in vain. Needs a
+    /// runtime with time.
+    ///
+    /// # Errors
+    /// `TimedOut`: they may last later. Otherwise those of the file system.
+    pub(crate) async fn lasts(self) -> io::Result<()> {
+        let limit = if self.late.load(Ordering::Acquire) { Duration::ZERO } else { LIMIT };
+        match timeout(limit, self.wait).await {
+            Ok(done) => done.map_err(io::Error::other)?,
+            Err(_) => {
+                self.late.store(true, Ordering::Release);
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the disk is too slow"))
+            }
+        }
+    }
+}
 
 /// Puts a record in its frame at the end of `out`.
 pub(crate) fn frame(out: &mut Vec<u8>, record: &[u8]) {
@@ -79,6 +104,8 @@ struct Queue {
     wake: Condvar,
     /// The file can't be trusted any more: the next job must start a new one.
     broken: AtomicBool,
+    /// Who waited for what is being written has given up.
+    late: Arc<AtomicBool>,
     /// Jobs that are not answered.
     pending: AtomicUsize,
 }
@@ -115,6 +142,7 @@ impl Opened {
             jobs: Mutex::default(),
             wake: Condvar::new(),
             broken: AtomicBool::new(false),
+            late: Arc::default(),
             pending: AtomicUsize::new(0),
         });
         let thread = std::thread::Builder::new().name(format!("log-{}", journal.name)).spawn({
@@ -164,6 +192,7 @@ impl Queue {
 
     fn push(&self, bytes: Vec<u8>, renews: bool) -> Done {
         let (done, wait) = oneshot::channel();
+        let wait = Done { wait, late: self.late.clone() };
         let mut jobs = self.jobs();
         if jobs.bytes + bytes.len() > WAITING && !jobs.waiting.is_empty() {
             drop(jobs);
@@ -203,6 +232,7 @@ impl Queue {
                 }
                 let result = if renews { journal.start(&bytes) } else { journal.append(&bytes) };
                 self.broken.store(journal.current.is_none(), Ordering::Release);
+                self.late.store(false, Ordering::Release);
                 self.pending.fetch_sub(waiting.len(), Ordering::AcqRel);
                 answer(&result, waiting);
             }

@@ -65,6 +65,11 @@ impl Runs {
         Some(*run)
     }
 
+    /// Was the first of them used since it was written?
+    pub(super) fn is_begun(&self) -> bool {
+        self.0.first().is_some_and(|run| run.used)
+    }
+
     /// The end of what is there without a gap from `at` on; `at` if there is nothing.
     pub(super) fn reach(&self, at: u64) -> u64 {
         let from = self.0.partition_point(|run| run.at <= at).saturating_sub(1);

@@ -104,6 +104,24 @@ impl Stored {
         Err(io::ErrorKind::NotFound.into())
     }
 
+    /// Was its beginning read from disk since it was written or the tier was opened?
+    pub(crate) fn was_read(&self) -> bool {
+        self.body().runs.is_begun()
+    }
+
+    /// All of it.
+    pub(crate) async fn all(&self) -> io::Result<Vec<Bytes>> {
+        let (mut pieces, mut at) = (Vec::new(), 0);
+        loop {
+            let piece = self.read(at, usize::MAX).await?;
+            if piece.is_empty() {
+                return Ok(pieces);
+            }
+            at += piece.len() as u64;
+            pieces.push(piece);
+        }
+    }
+
     /// Where in the record the run's bytes are, if it is that run.
     fn check(&self, record: &[u8], run: &Run) -> Option<Range<usize>> {
         let mark = format::mark_of(record)?;
@@ -111,13 +129,18 @@ impl Stored {
         mark.payload(record).filter(|_| same).map(|_| format::MARK..record.len())
     }
 
-    /// More of it is on its way; false: it is of no use any more.
+    /// More of it is on its way, or more of what is and begins at the same place; false: it is of no use
+    /// any more.
     pub(super) fn expect(&self, at: u64, bytes: Bytes) -> bool {
         let mut body = self.body();
-        if !body.dead {
-            body.coming.push((at, bytes));
+        if body.dead {
+            return false;
         }
-        !body.dead
+        match body.coming.last_mut() {
+            Some((begin, less)) if *begin == at => *less = bytes,
+            _ => body.coming.push((at, bytes)),
+        }
+        true
     }
 
     /// The bytes `at..` of this length no longer are on their way; they are at `place` if they were written.
@@ -189,5 +212,44 @@ impl fmt::Debug for Stored {
             .field("total", &self.total())
             .field("parts", &self.parts())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::super::{SMALLEST, core::Core, files::Folder};
+    use super::*;
+    use crate::object::{Body, Facts, New, Object};
+
+    #[test]
+    fn a_purge_of_everything_holds_up_nobody_who_looks_something_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Arc::new(Folder::open(folder.path()).unwrap());
+        let core = Arc::new(Core::new(files, SMALLEST, Arc::new(|_| {})).unwrap());
+        let body = Body::Whole(Bytes::new());
+        let (facts, primary) = (Facts::default(), b"http://h/");
+        let object = Object::new(New { facts, primary, variant: b"", lines: b"", tags: b"", body });
+        let (ticket, stored) = core.enter(7, &object, Some(Some(1_000_000)));
+        let stored = stored.unwrap();
+        let held = stored.body(); // the purge can't get on from here
+        let purging = std::thread::spawn({
+            let core = core.clone();
+            move || core.kill(Kind::KillAll, 0, 0).map(|(count, _)| count)
+        });
+        let (found, looks) = mpsc::channel();
+        std::thread::spawn(move || {
+            while core.tables().index.has(ticket) {
+                std::thread::yield_now();
+            }
+            found.send(()).ok();
+        });
+        let looked = looks.recv_timeout(Duration::from_secs(20));
+        drop(held);
+        looked.unwrap();
+        purging.join().unwrap();
+        assert!(stored.is_dead());
     }
 }

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::index::Ticket;
 use super::queue::Job;
 use super::stored::Stored;
+use crate::piece;
 
 /// Bytes of a run: what is read and checked at once.
 pub(super) const RUN: u64 = 256 * 1024;
@@ -49,10 +50,15 @@ impl Writer {
     }
 
     /// Takes bytes that begin at `at` in the body, waiting while the disk is behind. False: they are not
-    /// taken, nor will any others be; the writer should be dropped.
+    /// taken, nor will any others be; the writer should be dropped. So it is for bytes that reach
+    /// beyond the end of the body: they are another's, or the length is wrong.
     pub async fn write(&mut self, mut at: u64, mut bytes: Bytes) -> bool {
-        if at.saturating_add(bytes.len() as u64) > self.largest {
+        let end = at.saturating_add(bytes.len() as u64);
+        if end > self.largest {
             self.stored.give_up();
+        }
+        if self.stored.total().is_some_and(|total| end > total) {
+            return false;
         }
         while !bytes.is_empty() {
             if at != self.at + self.len && !self.flush().await {
@@ -63,18 +69,36 @@ impl Writer {
             }
             let room = RUN - at % RUN; // runs end at multiples of their length, so that they meet
             let piece = bytes.split_to(bytes.len().min(room as usize));
-            let (begins, len) = (at, piece.len() as u64);
+            let len = piece.len() as u64;
             at += len;
-            if !self.stored.expect(begins, piece.clone()) {
+            if !self.take(piece) {
                 return false;
             }
-            self.len += len;
-            self.pieces.push(piece);
             if len == room && !self.flush().await {
                 return false;
             }
         }
         !self.stored.is_dead()
+    }
+
+    /// Adds to the run what can be read from then on; false: it is of no use.
+    fn take(&mut self, piece: Bytes) -> bool {
+        self.len += piece.len() as u64;
+        let held = piece::hold(self.pieces.last_mut(), piece);
+        self.pieces.extend(held);
+        let end = self.at + self.len;
+        self.pieces.last().is_none_or(|last| self.stored.expect(end - last.len() as u64, last.clone()))
+    }
+
+    /// Takes all of it back: nothing of the object is left, also what others wrote of it, nor does a
+    /// restart bring it back. Who reads it still may, as far as it is on disk.
+    pub fn discard(mut self) {
+        self.ended = true;
+        if self.begun {
+            self.core.discard(self.ticket());
+        } else {
+            self.core.tables().index.remove(self.ticket());
+        }
     }
 
     /// All of the body has come, or the part of it that was to come.

@@ -7,6 +7,7 @@ use crate::Object;
 use crate::groups::Groups;
 use crate::ledger::What;
 use crate::memory::policy::{Policy, Weigh};
+use crate::vary;
 
 /// A table that could hold so many times more is made smaller after a purge.
 const SHRINK_AT: usize = 8;
@@ -80,9 +81,9 @@ impl Shard {
         newest.map(|(slot, _)| slot)
     }
 
-    /// The object with the same names.
+    /// The object whose place this one takes.
     pub(super) fn same(&self, hash: u32, object: &Object) -> Option<u32> {
-        self.find(hash, object.primary(), |other| other.variant() == object.variant())
+        self.find(hash, object.primary(), |other| vary::same(other.variant(), object.variant()))
     }
 
     /// The objects that a purge names, `most` at most.

@@ -1,8 +1,9 @@
 //! What many objects have in common is kept once: most of their fields, and the rules' findings that
 //! follow from those. Of a page's images perhaps only `ETag` and `Last-Modified` differ.
 //!
-//! The table only helps to find what exists. An entry lives as long as objects use it; the table itself
-//! holds a bounded number and is emptied when full, which costs no more than one copy of each later.
+//! The table only helps to find what exists. An entry that objects use is counted by one of them; what
+//! the table alone holds is bounded, and goes when room is needed. If all is in use it is emptied, which
+//! costs no more than one copy of each later.
 
 use std::hash::BuildHasher;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -16,11 +17,12 @@ use crate::object::{Facts, weight};
 /// Tables, each with a lock of its own.
 const TABLES: usize = 16;
 
-/// Entries in each table. 16,384 in all are about 5 MB at most in practice.
-const ENTRIES: usize = 1024;
+/// Bytes of the entries in each table, 1 MiB in all: so much may be held beside the tier's limit.
+const ROOM: u64 = 64 * 1024;
 
-/// Lines longer than this together are not looked up: copies of them are what a limit counts anyway.
-const LONGEST: usize = 4096;
+/// Lines longer than this together are not looked up. They tend to be an answer's own (a nonce in
+/// `Content-Security-Policy`), and copies of them are what the limit counts anyway.
+const LONGEST: usize = 512;
 
 /// Names of fields that tend to be the same for many objects, in lower case. A field that is not named
 /// costs its own bytes; one that is named and differs costs a copy of the whole common part.
@@ -66,12 +68,19 @@ pub(super) struct Common(ThinArc<Facts, u8>);
 
 struct Tables {
     state: RandomState,
-    tables: [Mutex<HashTable<Common>>; TABLES],
+    tables: [Mutex<Table>; TABLES],
+}
+
+#[derive(Default)]
+struct Table {
+    entries: HashTable<Common>,
+    /// What they take.
+    bytes: u64,
 }
 
 static ALL: LazyLock<Tables> = LazyLock::new(|| Tables {
     state: RandomState::default(),
-    tables: std::array::from_fn(|_| Mutex::new(HashTable::new())),
+    tables: std::array::from_fn(|_| Mutex::default()),
 });
 
 impl Common {
@@ -84,14 +93,13 @@ impl Common {
         let hash = ALL.state.hash_one((facts, lines));
         let table = &ALL.tables[(hash >> 32) as usize % TABLES];
         let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = table.find(hash, |c| *c.facts() == facts && c.lines() == lines) {
+        if let Some(found) = table.entries.find(hash, |c| *c.facts() == facts && c.lines() == lines) {
             return (found.clone(), false);
         }
-        if table.len() >= ENTRIES {
-            table.clear();
-        }
         let made = make();
-        table.insert_unique(hash, made.clone(), |c| ALL.state.hash_one((c.facts(), c.lines())));
+        table.make_room(made.weight());
+        table.bytes += made.weight();
+        table.entries.insert_unique(hash, made.clone(), |c| ALL.state.hash_one((c.facts(), c.lines())));
         (made, true)
     }
 
@@ -107,6 +115,21 @@ impl Common {
     /// Bytes of memory.
     pub(super) fn weight(&self) -> u64 {
         weight::of_arc(size_of::<Facts>(), self.0.slice.len())
+    }
+}
+
+impl Table {
+    /// Makes room for so many bytes. There are at most a thousand entries to look at.
+    fn make_room(&mut self, bytes: u64) {
+        if self.bytes + bytes <= ROOM {
+            return;
+        }
+        self.entries.retain(|common| ThinArc::strong_count(&common.0) > 1);
+        self.bytes = self.entries.iter().map(Common::weight).sum();
+        if self.bytes > ROOM / 2 {
+            self.entries.clear();
+            self.bytes = 0;
+        }
     }
 }
 
@@ -158,16 +181,27 @@ mod tests {
     }
 
     #[test]
-    fn the_same_is_kept_once_and_a_full_table_is_emptied() {
+    fn the_same_is_kept_once_and_what_nobody_uses_makes_room() {
         let facts = Facts { status: 299, received: 7, ..Facts::default() };
         let (first, made) = Common::of(facts, b"a: b\r\n");
         let (second, made_again) = Common::of(facts, b"a: b\r\n");
         assert!(made && !made_again && first.0.ptr() == second.0.ptr());
-        for received in 0..3 * (TABLES * ENTRIES) as u32 {
-            Common::of(Facts { received, ..facts }, b"");
+        flood(facts, |_| {});
+        assert!(!Common::of(facts, b"a: b\r\n").1, "what is used stays");
+        let mut used = Vec::new();
+        flood(facts, |common| used.push(common));
+        assert!(Common::of(facts, &[b'x'; LONGEST + 1]).1 && Common::of(facts, &[b'x'; LONGEST + 1]).1);
+    }
+
+    /// Three times as many as there is room for.
+    fn flood(facts: Facts, mut each: impl FnMut(Common)) {
+        for received in 0..3 * (TABLES as u32 * ROOM as u32 / 80) {
+            each(Common::of(Facts { received, ..facts }, b"").0);
         }
         for table in &ALL.tables {
-            assert!(table.lock().unwrap().len() <= ENTRIES);
+            let table = table.lock().unwrap();
+            let bytes: u64 = table.entries.iter().map(Common::weight).sum();
+            assert!(table.bytes == bytes && bytes <= ROOM, "{bytes}");
         }
     }
 }

@@ -40,37 +40,8 @@ pub fn merge(parts: &[Part], new: &[Part]) -> Vec<Part> {
 
 /// Is every byte of `range` there?
 pub fn covers(parts: &[Part], range: &Range<u64>) -> bool {
-    gaps(parts, range).next().is_none()
-}
-
-/// The bytes of `range`, in pieces that are not empty; none if some are missing.
-pub fn slice(parts: &[Part], range: &Range<u64>) -> Option<Vec<Bytes>> {
-    if !covers(parts, range) {
-        return None;
-    }
-    let within = |part: &Part| {
-        let (start, end) = (part.0.max(range.start), (part.0 + length(part)).min(range.end));
-        let at = |position: u64| usize::try_from(position - part.0).ok();
-        (start < end).then(|| Some(part.1.slice(at(start)?..at(end)?))).flatten()
-    };
-    Some(parts.iter().filter_map(within).collect())
-}
-
-/// What of the first `total` bytes isn't there.
-pub fn missing(parts: &[Part], total: u64) -> Vec<Range<u64>> {
-    gaps(parts, &(0..total)).collect()
-}
-
-/// What of `range` isn't there, in order.
-fn gaps<'a>(parts: &'a [Part], range: &Range<u64>) -> impl Iterator<Item = Range<u64>> + 'a {
-    let (mut at, end) = (range.start, range.end);
-    let behind = (u64::MAX, u64::MAX);
-    let bounds = parts.iter().map(|part| (part.0, part.0 + length(part))).chain([behind]);
-    bounds.filter_map(move |(start, next)| {
-        let gap = at..start.min(end);
-        at = at.max(next);
-        (!gap.is_empty()).then_some(gap)
-    })
+    let reach = |at: u64, part: &Part| if part.0 <= at { at.max(part.0 + length(part)) } else { at };
+    parts.iter().fold(range.start, reach) >= range.end
 }
 
 fn length(part: &Part) -> u64 {

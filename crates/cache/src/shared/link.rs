@@ -15,7 +15,7 @@ use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
-use super::{add_put, now};
+use super::{PURGE_LIMIT, Stands, add_put, delete, now};
 use crate::Tell;
 use crate::object::Object;
 
@@ -153,7 +153,7 @@ fn is_answer(kind: ErrorKind) -> bool {
 }
 
 /// Keeps a link and puts what waits, until nobody is left who could put anything.
-pub async fn keep(line: Arc<Line>, mut puts: mpsc::Receiver<Object>) {
+pub async fn keep(line: Arc<Line>, mut puts: mpsc::Receiver<Object>, stands: Stands) {
     let mut pause = FIRST_PAUSE;
     loop {
         let why = match line.connect().await {
@@ -162,7 +162,7 @@ pub async fn keep(line: Arc<Line>, mut puts: mpsc::Receiver<Object>) {
                 line.turn(None);
                 let why = tokio::select! {
                     () = link.broken.notified() => Some("it did not answer in time".to_owned()),
-                    () = put_all(&line, &link, &mut puts) => None,
+                    () = put_all(&line, &link, &mut puts, &stands) => None,
                 };
                 line.link.store(None);
                 if link.useful.load(Ordering::Relaxed) {
@@ -181,15 +181,17 @@ pub async fn keep(line: Arc<Line>, mut puts: mpsc::Receiver<Object>) {
     }
 }
 
-/// Puts what comes; ends when nothing can come any more.
-async fn put_all(line: &Line, link: &Link, puts: &mut mpsc::Receiver<Object>) {
+/// Puts what comes and still stands; ends when nothing can come any more.
+async fn put_all(line: &Line, link: &Link, puts: &mut mpsc::Receiver<Object>, stands: &Stands) {
     let mut told = false;
     let mut batch = Vec::with_capacity(AT_ONCE);
     while puts.recv_many(&mut batch, AT_ONCE).await > 0 {
         let mut pipeline = Pipeline::new();
         let now = now();
-        batch.drain(..).for_each(|object| add_put(&mut pipeline, &object, now));
+        batch.retain(|object| stands(object));
+        batch.iter().for_each(|object| add_put(&mut pipeline, object, now));
         if pipeline.is_empty() {
+            batch.clear();
             continue;
         }
         if let Answer::Refused(why) = link.counted::<()>(&pipeline, PUT_LIMIT).await
@@ -197,6 +199,11 @@ async fn put_all(line: &Line, link: &Link, puts: &mut mpsc::Receiver<Object>) {
         {
             (line.tell)(format!("the shared tier at {} takes no objects: {why}", line.name));
         }
+        // What was purged meanwhile may have come here only after that was removed.
+        for object in batch.extract_if(.., |object| !stands(object)) {
+            let _: Option<(usize,)> = link.ask(&delete(object.primary()), PURGE_LIMIT).await;
+        }
+        batch.clear();
     }
 }
 

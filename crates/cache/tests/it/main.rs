@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets the unexpected fails.
 
+mod buffer;
 mod conditional;
 mod control;
 mod disk;
@@ -18,3 +19,4 @@ mod status;
 mod storing;
 mod update;
 mod vary;
+mod whole;

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use cache::ledger::{Purge, What};
 use cache::object::{Body, Facts, New, Object};
-use cache::shared::{LARGEST, Shared};
+use cache::shared::{LARGEST, Shared, Stands};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::{Builder, Runtime};
 
@@ -84,18 +85,26 @@ struct Node {
 
 impl Node {
     fn of(server: &Server) -> Node {
-        let node = Node::at(server.port, GENEROUS);
+        Node::that_asks(server, Arc::new(|_| true))
+    }
+
+    fn that_asks(server: &Server, stands: Stands) -> Node {
+        let node = Node::with(server.port, GENEROUS, stands);
         node.until_well();
         node
     }
 
     fn at(port: u16, limit: Duration) -> Node {
+        Node::with(port, limit, Arc::new(|_| true))
+    }
+
+    fn with(port: u16, limit: Duration, stands: Stands) -> Node {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
         let hears = Arc::clone(&told);
         let tell = Arc::new(move |what| hears.lock().unwrap().push(what));
         let url = format!("redis://127.0.0.1:{port}");
-        let shared = Shared::with_limit(&url, limit, runtime.handle().clone(), tell).unwrap();
+        let shared = Shared::with_limit(&url, limit, runtime.handle().clone(), stands, tell).unwrap();
         Node { runtime, shared, told }
     }
 
@@ -249,6 +258,37 @@ fn what_does_not_belong_here_is_not_put() {
 }
 
 #[test]
+fn what_is_purged_while_it_waits_or_is_sent_does_not_stay() {
+    let server = Server::start();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let node = Node::that_asks(&server, {
+        let asked = asked.clone();
+        Arc::new(move |object| match object.facts().requested_ms {
+            50 => false,
+            60 => asked.fetch_add(1, Ordering::SeqCst) == 0,
+            _ => true,
+        })
+    });
+    node.shared.put(&object(50, b"waits", whole("old")));
+    node.put(&object(51, b"", whole("new")));
+    assert_eq!(server.keys().len(), 1, "what was purged before is not sent");
+    node.purge(What::Url(URL.into()), false);
+    node.shared.put(&object(60, b"", whole("old")));
+    until("it is sent, and asked for again", || asked.load(Ordering::SeqCst) == 2);
+    until("it is taken back", || server.keys().is_empty());
+}
+
+#[test]
+fn two_answers_to_one_request_are_one_variant_here_too() {
+    let server = Server::start();
+    let node = Node::of(&server);
+    node.put(&object(1, b"accept-language:de,en\x01de\n", whole("hallo")));
+    node.put(&object(2, b"accept-language:de,en\x01en\n", whole("hello")));
+    assert!(node.get(|found| found.variant().ends_with(b"de\n")).is_none());
+    assert_eq!(server.keys().len(), 2, "a value, and the heads");
+}
+
+#[test]
 fn wrong_bytes_are_misses_and_do_no_harm() {
     let server = Server::start();
     let node = Node::of(&server);
@@ -370,7 +410,7 @@ fn a_server_that_speaks_something_else_is_never_asked() {
 fn a_wrong_url_is_refused_without_its_password() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     for url in ["http://:hidden@host:1", "redis://:hidden@host:port", "rediss://:hidden@host:1", ""] {
-        let refused = Shared::new(url, runtime.handle().clone(), Arc::new(drop));
+        let refused = Shared::new(url, runtime.handle().clone(), Arc::new(|_| true), Arc::new(drop));
         let why = refused.err().unwrap_or_else(|| panic!("{url} was taken"));
         assert!(!why.contains("hidden"), "{why}");
     }

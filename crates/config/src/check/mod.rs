@@ -5,6 +5,8 @@
 //! without mistakes.
 
 mod cache;
+mod names;
+mod queue;
 mod reach;
 mod route;
 mod service;
@@ -14,11 +16,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::names::Names;
 use crate::file::{self, File};
-use crate::kind::{At, Reader, Word};
+use crate::kind::{At, Map, Reader, Word};
 use crate::plan::{self, Plan};
 use crate::report::{Source, Span};
-use crate::word::NodeName;
+use crate::word::{Name, NodeName};
 
 pub(crate) use service::endpoints;
 
@@ -37,9 +40,10 @@ pub(crate) fn plan(file: File, base: &Path, source: &Source<'_>, reader: &mut Re
     let admin = file.admin.and_then(|admin| self::admin(admin, reader));
     let listeners = file.listen.map(|listen| listeners(listen.value.0, admin.as_ref(), reader));
     let mut services = BTreeMap::new();
-    let mut names: HashMap<Arc<str>, Span> = HashMap::new();
+    let mut names =
+        Known { services: Names::new("service", "endpoints"), queues: Names::new("queue", "deliver") };
     for (name, table) in file.service?.value.0 {
-        names.insert(Arc::clone(&name.value.0), name.at);
+        names.services.add(&name);
         if let Some(service) = table.and_then(|table| service::service(&name, table.value, &base, reader)) {
             services.insert(name.value.0, Arc::new(service));
         }
@@ -48,9 +52,13 @@ pub(crate) fn plan(file: File, base: &Path, source: &Source<'_>, reader: &mut Re
     let cache_at = file.cache.as_ref().map(|cache| cache.at)?;
     let cache = node.as_ref().zip(file.cache);
     let cache = cache.and_then(|(node, cache)| cache::tiers(cache, &node.data, reader));
-    let known = route::Known { services: &names, holds: cache.as_ref().map(cache::holds) };
-    let routes = file.route.map(|routes| route::routes(routes.value.0, &known, source, reader));
+    let queues = queues(file.queue?.value, &mut names, reader);
+    let holds = cache.as_ref().map(cache::holds);
+    let routes = file.route.map(|routes| route::routes(routes.value.0, holds, &mut names, source, reader));
+    // Where a table is broken, what it names is not known.
     if let Some(routes) = routes.as_ref().filter(|_| reader.notes.mistakes() == 0) {
+        names.services.warn_of_unused("no route and no queue", reader);
+        names.queues.warn_of_unused("no route", reader);
         cache::warn_of_unused(cache_at, routes, reader);
     }
     let telemetry = file.telemetry.map(|telemetry| telemetry_of(telemetry.value, &base));
@@ -62,9 +70,35 @@ pub(crate) fn plan(file: File, base: &Path, source: &Source<'_>, reader: &mut Re
         services,
         routes: routes?,
         cache: cache?,
-        queues: BTreeMap::new(),
+        queues,
         telemetry: telemetry??,
     })
+}
+
+/// The names of what routes and queues refer to.
+struct Known {
+    services: Names,
+    queues: Names,
+}
+
+fn queues(
+    Map(tables): Map<Name, file::Queue>,
+    names: &mut Known,
+    reader: &mut Reader<'_>,
+) -> BTreeMap<Arc<str>, Arc<plan::Queue>> {
+    let mut queues = BTreeMap::new();
+    for (name, table) in tables {
+        names.queues.add(&name);
+        let queue = table.and_then(|table| queue::queue(&name, table, &mut names.services, reader));
+        if let Some(queue) = queue {
+            // The clock sends it messages, if no route does.
+            if queue.every.is_some() {
+                names.queues.use_it(&queue.name);
+            }
+            queues.insert(name.value.0, Arc::new(queue));
+        }
+    }
+    queues
 }
 
 fn node(table: file::Node, base: &Base<'_>) -> Option<plan::Node> {

@@ -3,27 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{cache, once, reach};
+use super::names::Names;
+use super::{Known, cache, once, reach};
 use crate::file::{self, Headers};
 use crate::kind::{At, Map, Reader};
-use crate::near::nearest;
 use crate::plan::{self, Action, Forward, HeaderMatch, HeaderRules, HostMatch, PathMatch, Route};
-use crate::report::{LISTED, Source, Span, quote};
+use crate::report::{Source, Span};
 use crate::word::{FieldName, FieldValue, Method, OwnFieldName};
-
-/// What routes refer to.
-pub(super) struct Known<'a> {
-    /// The services of the file, by name, and where each is.
-    pub services: &'a HashMap<Arc<str>, Span>,
-    /// The most bytes that an object may have to be cached; none after a mistake.
-    pub holds: Option<u64>,
-}
-
-/// The services, and those that some route names.
-struct Services<'a> {
-    known: &'a HashMap<Arc<str>, Span>,
-    used: HashSet<Arc<str>>,
-}
 
 /// A route and where it shows best what it is about.
 pub(super) struct Placed {
@@ -31,27 +17,25 @@ pub(super) struct Placed {
     pub at: Span,
 }
 
+/// The routes; `holds` is how large an object may be to be cached, if that is known.
 pub(super) fn routes(
     tables: Vec<At<file::Route>>,
-    known: &Known<'_>,
+    holds: Option<u64>,
+    known: &mut Known,
     source: &Source<'_>,
     reader: &mut Reader<'_>,
 ) -> Vec<Arc<Route>> {
-    let mut services = Services { known: known.services, used: HashSet::new() };
     let mut names = HashMap::new();
     let mut placed = Vec::with_capacity(tables.len());
     for table in tables {
         let path_at = table.path.as_ref().map(|path| path.at);
         let at = path_at.or(table.host.as_ref().map(|host| host.at)).unwrap_or(table.at);
         let line = source.line(table.at);
-        let holds = known.holds;
-        if let Some(route) = route(table, line, holds, &mut services, &mut names, reader) {
+        if let Some(route) = route(table, line, holds, known, &mut names, reader) {
             placed.push(Placed { route: Arc::new(route), at });
         }
     }
-    // Where a route is broken, what it names is not known.
     if reader.notes.mistakes() == 0 {
-        services.warn_of_unused(reader);
         reach::warn_of_unreachable(&placed, source, reader);
     }
     placed.into_iter().map(|placed| placed.route).collect()
@@ -61,7 +45,7 @@ fn route(
     table: At<file::Route>,
     line: usize,
     holds: Option<u64>,
-    services: &mut Services<'_>,
+    known: &mut Known,
     names: &mut HashMap<String, usize>,
     reader: &mut Reader<'_>,
 ) -> Option<Route> {
@@ -76,7 +60,7 @@ fn route(
         Some(rules) => cache::rules(rules, holds, reader).map(Some),
         None => Some(None),
     };
-    let action = action(table, at, &for_services, services, reader);
+    let action = action(table, at, &for_services, known, reader);
     let (request_headers, response_headers) = match headers {
         Some(headers) => {
             let Headers { request, response, .. } = headers.value;
@@ -145,21 +129,54 @@ fn action(
     table: file::Route,
     at: Span,
     for_services: &[(&str, Span)],
-    services: &mut Services<'_>,
+    known: &mut Known,
     reader: &mut Reader<'_>,
 ) -> Option<Action> {
-    let broken = table.broken;
+    one_thing(&table, at, for_services, reader);
+    let queue = match table.queue {
+        Some(queue) => Some(known.queues.find(queue, reader)),
+        None => None,
+    };
+    let to = match (table.service, table.split) {
+        (Some(service), _) => Some(known.services.find(service, reader).map(|service| vec![(service, 1)])),
+        (None, Some(split)) => Some(self::split(split, &mut known.services, reader)),
+        (None, None) => None,
+    };
+    if let Some(to) = to {
+        let mirror = mirror(table.mirror, &mut known.services, reader)?;
+        let later = match queue {
+            Some(queue) => Some(queue?),
+            None => None,
+        };
+        return Some(Action::Forward(Forward { to: to?, mirror, later }));
+    }
+    match (queue, table.redirect, table.respond) {
+        (Some(queue), ..) => queue.map(Action::Enqueue),
+        (_, Some(redirect), _) => self::redirect(redirect.value, reader).map(Action::Redirect),
+        (_, _, Some(respond)) => self::respond(respond.value, reader).map(Action::Respond),
+        _ => None,
+    }
+}
+
+/// Notes it where a route does nothing, or more than one thing, or says how to do what it doesn't.
+fn one_thing(table: &file::Route, at: Span, for_services: &[(&str, Span)], reader: &mut Reader<'_>) {
+    let service = table.service.as_ref().map(|key| ("service", key.at));
+    let split = table.split.as_ref().map(|key| ("split", key.at));
+    let forwards = service.is_some() || split.is_some();
+    // Beside a service a queue takes what may wait.
+    let queue = table.queue.as_ref().map(|key| ("queue", key.at));
     let given = [
-        table.service.as_ref().map(|key| ("service", key.at)),
-        table.split.as_ref().map(|key| ("split", key.at)),
+        service,
+        split,
+        queue.filter(|_| !forwards),
         table.redirect.as_ref().map(|key| ("redirect", key.at)),
         table.respond.as_ref().map(|key| ("respond", key.at)),
     ];
     let given: Vec<(&str, Span)> = given.into_iter().flatten().collect();
     match given[..] {
-        [] if !broken => {
+        [] if !table.broken => {
             reader.mistake(at, "this route does nothing").help(
-                "give it one of `service`, `split`, `redirect` and `respond`, such as service = \"shop\"",
+                "give it one of `service`, `split`, `queue`, `redirect` and `respond`, such as service = \"shop\"",
             );
         }
         [(first, _), (second, at), ..] => {
@@ -169,61 +186,21 @@ fn action(
         }
         _ => {}
     }
-    let forwards = matches!(given[..], [("service" | "split", _), ..]);
-    if !forwards && !given.is_empty() {
-        for (key, at) in for_services {
-            reader
-                .mistake(*at, format!("`{key}` has no effect: this route sends nothing to a service"))
-                .help("remove it, or give the route a `service`");
-        }
+    if forwards || given.is_empty() {
+        return;
     }
-    if let Some(service) = table.service {
-        let to = services.find(service, reader);
-        let mirror = mirror(table.mirror, services, reader)?;
-        return Some(Action::Forward(Forward { to: vec![(to?, 1)], mirror, later: None }));
-    }
-    if let Some(split) = table.split {
-        let to = self::split(split, services, reader);
-        let mirror = mirror(table.mirror, services, reader)?;
-        return Some(Action::Forward(Forward { to: to?, mirror, later: None }));
-    }
-    match (table.redirect, table.respond) {
-        (Some(redirect), _) => self::redirect(redirect.value, reader).map(Action::Redirect),
-        (_, Some(respond)) => self::respond(respond.value, reader).map(Action::Respond),
-        _ => None,
-    }
-}
-
-impl Services<'_> {
-    fn find(&mut self, name: At<Arc<str>>, reader: &mut Reader<'_>) -> Option<Arc<str>> {
-        if self.known.contains_key(&name.value) {
-            self.used.insert(Arc::clone(&name.value));
-            return Some(name.value);
-        }
-        // Among very many mistakes the search for the nearest name would take long, and not be shown.
-        let near = if reader.notes.mistakes() >= LISTED {
-            None
-        } else {
-            nearest(&name, self.known.keys().map(|known| &**known))
-        };
-        let note = reader.mistake(name.at, format!("there is no service {}", quote(&name)));
-        note.help(match near {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("write a table [service.{}] with its `endpoints`", name.escape_debug()),
-        });
-        None
-    }
-
-    fn warn_of_unused(&self, reader: &mut Reader<'_>) {
-        for (name, at) in self.known.iter().filter(|(name, _)| !self.used.contains(*name)) {
-            reader.notes.warning(*at, format!("no route uses the service `{name}`"));
-        }
+    // Changes to a request are kept with it in a queue.
+    let of_no_use = |key: &&(&str, Span)| queue.is_none() || key.0 != "headers.request";
+    for (key, at) in for_services.iter().filter(of_no_use) {
+        reader
+            .mistake(*at, format!("`{key}` has no effect: this route sends nothing to a service"))
+            .help("remove it, or give the route a `service`");
     }
 }
 
 fn split(
     parts: At<Vec<At<file::Part>>>,
-    services: &mut Services<'_>,
+    services: &mut Names,
     reader: &mut Reader<'_>,
 ) -> Option<Vec<(Arc<str>, u32)>> {
     let before = reader.notes.mistakes();
@@ -252,7 +229,7 @@ fn split(
 /// `Some(None)` where there is no mirror, `None` after a mistake.
 fn mirror(
     table: Option<At<file::Mirror>>,
-    services: &mut Services<'_>,
+    services: &mut Names,
     reader: &mut Reader<'_>,
 ) -> Option<Option<plan::Mirror>> {
     let Some(table) = table else {

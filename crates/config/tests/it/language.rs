@@ -69,12 +69,22 @@ fn every_default_can_be_written() {
             }
         }
     }
-    let service = &schema["properties"]["service"]["additionalProperties"]["properties"];
-    for (key, value) in service.as_object().unwrap() {
-        if let Some(default) = value.get("default").filter(|_| key != "endpoints") {
-            let text = REST.replace("\n[[route]]", &format!("{key} = {default}\n[[route]]"));
-            let plan = parse(&text).unwrap_or_else(|report| panic!("{report}")).plan;
-            assert_eq!(plan.services, plain.services, "{text}");
+    for (kind, among) in [("service", "\n[[route]]"), ("queue", "\n[service.shop]")] {
+        let queue = "\n[queue.hooks]\ndeliver = [\"shop\"]\nevery = \"@daily\"\n\n[service.shop]";
+        let rest = REST.replace("\n[service.shop]", queue);
+        let plain = parse(&rest).unwrap().plan;
+        let table = &schema["properties"][kind]["additionalProperties"]["properties"];
+        for (key, value) in table.as_object().unwrap() {
+            let written = !["endpoints", "deliver", "allow_private_addresses"].contains(&key.as_str());
+            if let Some(default) = value.get("default").filter(|_| written) {
+                let text = rest.replace(among, &format!("{key} = {default}{among}"));
+                let plan = parse(&text).unwrap_or_else(|report| panic!("{report}")).plan;
+                assert_eq!(
+                    (plan.services, plan.queues),
+                    (plain.services.clone(), plain.queues.clone()),
+                    "{text}"
+                );
+            }
         }
     }
 }

@@ -4,13 +4,16 @@
 
 mod any;
 mod cache;
+mod cron;
 mod examples;
 mod language;
 mod mistakes_listeners;
+mod mistakes_queues;
 mod mistakes_routes;
 mod mistakes_services;
 mod mistakes_toml;
 mod mistakes_values;
+mod queue;
 mod speed;
 
 use std::path::Path;

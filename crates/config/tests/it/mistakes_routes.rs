@@ -44,7 +44,7 @@ path = "/a"
       |
     1 | [[route]]
       | ^^^^^^^^^
-    help: give it one of `service`, `split`, `redirect` and `respond`, such as service = "shop"
+    help: give it one of `service`, `split`, `queue`, `redirect` and `respond`, such as service = "shop"
     "#);
 }
 
@@ -521,10 +521,10 @@ fn a_service_that_nothing_uses() {
     let text = r#"[service.old]
 endpoints = ["http://10.0.0.9:3000"]
 "#;
-    assert_snapshot!(said(&[text, REST].concat()), @r#"
-    nearside.toml:1:10: warning: no route uses the service `old`
+    assert_snapshot!(said(&[text, REST].concat()), @r"
+    nearside.toml:1:10: warning: no route and no queue uses the service `old`
       |
     1 | [service.old]
       |          ^^^
-    "#);
+    ");
 }

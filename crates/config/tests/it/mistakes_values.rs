@@ -48,14 +48,14 @@ endpoints = []
 
 #[test]
 fn a_table_of_a_later_version() {
-    let text = r#"[queue.hooks]
-deliver = ["shop"]
+    let text = r#"[bucket.docs]
+ack = "region"
 "#;
     assert_snapshot!(said(&[text, REST].concat()), @r#"
-    nearside.toml:1:2: error: `queue` is not in this build
+    nearside.toml:1:2: error: `bucket` is not in this build
       |
-    1 | [queue.hooks]
-      |  ^^^^^
+    1 | [bucket.docs]
+      |  ^^^^^^
     help: remove it, or use a later version of nearside
     "#);
 }

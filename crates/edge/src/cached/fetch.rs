@@ -11,16 +11,14 @@ use cache::control;
 use cache::flight::{End, Flight};
 use cache::freshness::Times;
 use cache::key::Key;
-use cache::object::New;
-use cache::storing;
-use cache::{Body, Flags, Object, conditional, reuse, tags, update};
+use cache::{Body, Flags, Object, conditional, reuse};
 use config::plan::{CacheRules, Mirror, Route};
 use upstream::client::{self, BodyError};
 use upstream::clock::{self, wall_ms};
 use upstream::{Outcome, Permit};
 use wire::{Fields, Known, Length, RequestHead, ResponseHead};
 
-use super::{Confirmed, Kept, Landed, Visit, fill};
+use super::{Confirmed, Kept, Landed, Visit, entry, fill};
 use crate::forward;
 use crate::headers;
 use crate::live::{LiveRoute, Party};
@@ -38,9 +36,6 @@ const HELD_SHARE: u64 = 2;
 fn is_private(fields: &Fields) -> bool {
     fields.get(Known::Authorization).is_some() || control::of_request(fields).no_store
 }
-
-/// Fields that a stored answer has at most, after all that later ones added.
-const STORED_FIELDS: usize = 1024;
 
 /// What a fetch is for.
 pub(super) enum Errand {
@@ -111,19 +106,16 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Makes ready what `request` needs.
-    ///
-    /// # Errors
-    /// The route has no service.
+    /// Makes ready what `request` needs of `party`.
     pub(super) fn new(
         route: &LiveRoute,
+        party: &Party,
         visit: &Visit<'_>,
         request: &Request<'_>,
         errand: Errand,
         flight: Arc<Flight<Landed>>,
         open: bool,
-    ) -> Result<Job, Refusal> {
-        let party = crate::request::party(route)?.clone();
+    ) -> Job {
         let mut head = request.head.clone();
         conditional::strip(&mut head.fields);
         if !errand.wants_range() || !one_range(&head.fields) {
@@ -154,10 +146,10 @@ impl Job {
             hash: forward::hash(party.hash_by.as_ref(), request.head, request.address),
             sticky: forward::sticky_key(party.service.plan(), request.head),
         };
-        Ok(Job {
+        Job {
             thread: request.thread.clone(),
             route: route.plan.clone(),
-            party,
+            party: party.clone(),
             mirror: route.mirror.clone(),
             head,
             out,
@@ -168,7 +160,7 @@ impl Job {
             flight,
             open,
             held: AtomicU64::new(0),
-        })
+        }
     }
 
     pub(super) fn rules(&self) -> &CacheRules {
@@ -199,15 +191,37 @@ impl Job {
         self.kept().cache.memory.room_for(all / HELD_SHARE)
     }
 
+    /// Was what it brings purged, or changed by an unsafe request, since it was asked for?
+    pub(super) fn is_void(&self, object: &Object) -> bool {
+        self.flight.is_doomed() || !self.kept().cache.stands(object)
+    }
+
     /// For a while, what is stored is served at once while it is asked for anew.
     fn trouble(&self, disconnected: bool) {
         self.kept().cache.note_trouble(&self.key.primary, disconnected, wall_ms() / 1000);
+    }
+
+    /// A fetch failed: another one only for those who need it can wait a moment.
+    fn tried(&self) {
+        self.kept().cache.note_tried(&self.key.primary, wall_ms() / 1000);
     }
 
     pub(super) fn close(&self) {
         if self.open {
             self.kept().flights.close(&self.key.primary, &self.flight);
         }
+    }
+
+    /// All who wait look again for themselves.
+    fn land_again(&self) {
+        self.close(); // or they would board the same flight
+        self.flight.land(Landed::Again, true);
+    }
+
+    /// What is stored of this URL is void in whatever tier it is, and all who wait look again.
+    pub(super) async fn start_over(&self) {
+        self.kept().forget(&self.key.primary).await;
+        self.land_again();
     }
 }
 
@@ -269,8 +283,24 @@ impl Interim for Board<'_> {
 
 async fn run(landing: Landing) {
     let job = &landing.0;
+    tokio::select! {
+        biased;
+        () = fetch(job) => {}
+        () = unwanted(job) => {}
+    }
+}
+
+/// Waits till nobody is there who wants what is fetched, while enough is fetched for nobody already.
+async fn unwanted(job: &Job) {
+    job.flight.deserted().await;
+    if let Ok(_place) = job.kept().for_nobody.try_acquire() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn fetch(job: &Job) {
     let mut trail = Trail { party: Some(job.party.clone()), ..Trail::default() };
-    let requested_ms = wall_ms();
+    let requested_ms = job.kept().asked_ms();
     let service = &job.party.service;
     service.count_request();
     let permit: Result<Permit, Refusal> = match service.try_admit() {
@@ -320,6 +350,7 @@ async fn ask<'j>(job: &'j Job, trail: &mut Trail) -> Result<Box<Answered<'j, Nob
 
 /// No answer: what is stored may stand in for it.
 fn fail(job: &Job, mut refusal: Refusal, trail: Trail) {
+    job.tried();
     let disconnected = matches!(refusal.status, 502 | 504);
     if disconnected && job.errand.object().is_some_and(|it| it.facts().flags.has(Flags::NEVER_STALE)) {
         refusal.status = 504; // RFC 9111 §5.2.2.2
@@ -327,52 +358,64 @@ fn fail(job: &Job, mut refusal: Refusal, trail: Trail) {
     match job.stands_in(disconnected).filter(|_| !refusal.mute) {
         Some(object) => {
             job.trouble(disconnected);
-            confirm(job, object.clone(), None, trail);
+            confirm(job, Confirmed { object: object.clone(), status: None, disconnected, trail });
         }
         None => job.flight.land(Landed::Failed(Arc::new((refusal, trail))), true),
     }
 }
 
-fn confirm(job: &Job, object: Object, status: Option<u16>, trail: Trail) {
-    job.flight.land(Landed::Stored(Arc::new(Confirmed { object, status, trail })), true);
+fn confirm(job: &Job, confirmed: Confirmed) {
+    job.flight.land(Landed::Stored(Arc::new(confirmed)), true);
 }
 
 /// Takes an answer: a stored object is confirmed or stands in, or the answer takes its place.
 async fn take(job: &Job, answered: Box<Answered<'_, Nobody>>, times: Times, trail: Trail) {
     let status = answered.head.status;
-    if !reuse::is_error(status) {
+    if reuse::is_error(status) {
+        job.tried();
+        if let Some(object) = job.stands_in(false) {
+            end(answered);
+            job.trouble(false);
+            let (object, status) = (object.clone(), Some(status));
+            return confirm(job, Confirmed { object, status, disconnected: false, trail });
+        }
+    } else {
         job.kept().cache.note_well(&job.key.primary);
     }
     if let Errand::Validate(stored) = &job.errand
         && status == 304
     {
-        let object = freshened(stored, &job.head, &answered.head, job.rules(), times);
-        end(answered);
-        return match object {
-            Some(object) => {
-                if !job.flight.is_doomed() {
-                    job.kept().cache.confirm(&object).await;
-                }
-                confirm(job, object, Some(304), trail);
-            }
-            // It holds for who asked, and nothing is to be learnt from it.
-            None if is_private(&job.head.fields) => confirm(job, stored.clone(), Some(304), trail),
-            None => {
-                // It may not be kept any longer, in whatever tier it is.
-                job.kept().cache.forget(&job.key.primary).await;
-                job.close();
-                job.flight.land(Landed::Again, true);
-            }
-        };
-    }
-    if reuse::is_error(status)
-        && let Some(object) = job.stands_in(false)
-    {
-        end(answered);
-        job.trouble(false);
-        return confirm(job, object.clone(), Some(status), trail);
+        return validated(job, stored, answered, times, trail).await;
     }
     fill::stream(job, answered, times, trail).await;
+}
+
+/// What is stored still holds (RFC 9111 §4.3.3, §4.3.4).
+async fn validated(
+    job: &Job,
+    stored: &Object,
+    answered: Box<Answered<'_, Nobody>>,
+    times: Times,
+    trail: Trail,
+) {
+    let fresh = entry::freshened(stored, &job.head, &answered.head, job.rules(), times);
+    end(answered);
+    let cache = &job.kept().cache;
+    if !cache.stands(stored) {
+        return job.land_again(); // it was purged since it was found: its tag may not tell of the change
+    }
+    let object = match fresh {
+        Some(object) => {
+            if !job.flight.is_doomed() {
+                cache.confirm(&object).await;
+            }
+            object
+        }
+        // It holds for who asked, and nothing is to be learnt from it.
+        None if is_private(&job.head.fields) => stored.clone(),
+        None => return job.start_over().await, // it may not be kept any longer
+    };
+    confirm(job, Confirmed { object, status: Some(304), disconnected: false, trail });
 }
 
 /// Gives an answer's connection back whose body nobody needs.
@@ -381,44 +424,4 @@ fn end(answered: Box<Answered<'_, Nobody>>) {
     let (key, now) = (lease.endpoint().key(), clock::now());
     lease.finish(Outcome::Answered { status: head.status, latency_ns }, now);
     exchange.release(key, now);
-}
-
-/// The head that lines of fields make.
-fn head_of(status: u16, lines: &[u8]) -> Option<ResponseHead> {
-    let mut text = Vec::with_capacity(lines.len() + 32);
-    wire::write::status_line(&mut text, status, b"");
-    text.extend_from_slice(lines);
-    text.extend_from_slice(b"\r\n");
-    let mut head = ResponseHead::default();
-    head.read(&text, wire::Limits { bytes: text.len() + 1, fields: STORED_FIELDS }).ok()??;
-    Some(head)
-}
-
-/// A stored object with what a 304, or an answer to HEAD, says anew (RFC 9111 §3.2).
-pub(super) fn freshened(
-    object: &Object,
-    request: &RequestHead,
-    answer: &ResponseHead,
-    rules: &CacheRules,
-    times: Times,
-) -> Option<Object> {
-    let control = control::of_answer(&answer.fields);
-    let mut lines = Vec::new();
-    let unstored = storing::unstored_fields(&control);
-    update::freshened(&mut lines, object, &answer.fields, times.received(), unstored);
-    let mut head = head_of(object.facts().status, &lines)?;
-    if let Some(age) = answer.fields.get(Known::Age) {
-        head.fields.push(b"age", age);
-    }
-    let facts = storing::judge(request, &head, rules, times).ok()?;
-    let fresh = tags::of(&answer.fields).ok()?;
-    let tags = if fresh.is_empty() { object.tags() } else { &fresh };
-    Some(Object::new(New {
-        facts,
-        primary: object.primary(),
-        variant: object.variant(),
-        lines: &lines,
-        tags,
-        body: object.body().clone(),
-    }))
 }

@@ -3,17 +3,15 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use cache::control;
 use cache::disk::Writer;
-use cache::flight::{End, WINDOW};
+use cache::flight::{End, LARGE, WINDOW};
 use cache::freshness::Times;
-use cache::memory::PIECE;
-use cache::object::New;
-use cache::{Body, Object, conditional, range, storing, tags, update, vary};
+use cache::{Body, Object, conditional, range, vary};
 use upstream::client::{Exchange, Failed};
 use upstream::{Outcome, clock};
 use wire::{Known, ResponseHead};
 
+use super::entry::{Entry, Unstored};
 use super::fetch::{Errand, Job, Nobody};
 use super::{Arrived, Landed};
 use crate::headers;
@@ -32,6 +30,7 @@ enum Keep {
 
 /// What is to be stored, and where it lies in the whole.
 struct Plan {
+    /// As yet without its body.
     object: Object,
     /// Offset of the first byte that comes.
     at: u64,
@@ -52,37 +51,33 @@ pub(super) async fn stream(job: &Job, answered: Box<Answered<'_, Nobody>>, times
     head.fields.remove(Known::CacheTag);
     head.fields.remove(Known::SurrogateKey);
     let status = head.status;
-    let (plan, detail) = match plan {
-        Ok(plan) => (Some(plan), None),
-        Err(why) => (None, Some(why)),
+    let placed = match plan {
+        Ok(plan) => place(job, plan, length).await,
+        Err(why) => Err(why),
     };
-    let (plan, keep, detail) = place(job, plan, length, detail).await;
-    complete_head(job, &mut head, plan.as_ref());
+    let (plan, keep) = match placed {
+        Ok((plan, keep)) => (Ok(plan), keep),
+        Err(why) => (Err(why), Keep::Nowhere),
+    };
+    let completes = plan.as_ref().is_ok_and(|plan| complete_head(job, &mut head, plan));
     if matches!(job.errand, Errand::Complete(..)) && matches!(head.status, 206 | 416) {
         // The rest doesn't belong to what is stored, and nobody asked for a part: all is fetched anew.
         lease.finish(Outcome::Answered { status, latency_ns }, clock::now());
-        job.kept().cache.forget(&job.key.primary).await;
-        job.close();
-        return job.flight.land(Landed::Again, true);
+        return job.start_over().await;
     }
-    let whole_length = match (&job.errand, &plan) {
-        (Errand::Complete(..), Some(plan)) if plan.at > 0 && head.status == 200 => plan.total,
+    let whole_length = match &plan {
+        Ok(plan) if completes => plan.total,
         _ => length,
     };
-    if plan.is_none() {
+    if let Err(why) = &plan {
         job.close();
-        if job.open {
+        if job.open && why.is_of_the_answer() && status < 500 {
             job.kept().cache.pass_for_a_while(&job.key.primary, times.received_ms / 1000);
         }
     }
-    let arrived = Arc::new(Arrived {
-        head,
-        length: whole_length,
-        stored: plan.as_ref().map(|plan| plan.object.clone()),
-        detail,
-        disk: OnceLock::new(),
-        trail,
-    });
+    let stored = plan.as_ref().map(|plan| plan.object.clone()).map_err(|why| *why);
+    let plan = plan.ok();
+    let arrived = Arc::new(Arrived { head, length: whole_length, stored, disk: OnceLock::new(), trail });
     let mut filling = Filling::new(job, plan.as_ref(), keep, arrived.clone());
     filling.begin().await;
     job.flight.land(Landed::Answer(arrived), !matches!(filling.keep, Keep::Nowhere));
@@ -92,13 +87,13 @@ pub(super) async fn stream(job: &Job, answered: Box<Answered<'_, Nobody>>, times
     match ended {
         Ok(Some(came)) => {
             lease.finish(Outcome::Answered { status, latency_ns }, now);
-            let is_it = |plan: &Plan| plan.expected.is_none_or(|expected| expected == came);
-            if let Some(plan) = plan.filter(is_it) {
-                store(job, plan, keep).await;
+            if let Some(plan) = plan {
+                store(job, &plan, keep, plan.expected.is_none_or(|expected| expected == came)).await;
             }
             job.close();
             job.flight.end(End::Whole(Arc::new(exchange.trailers().clone())));
             exchange.release(key, now);
+            return;
         }
         Ok(None) => lease.finish(Outcome::Answered { status, latency_ns }, now),
         Err(failed) => {
@@ -107,78 +102,52 @@ pub(super) async fn stream(job: &Job, answered: Box<Answered<'_, Nobody>>, times
             }
         }
     }
+    if let Some(plan) = plan {
+        store(job, &plan, keep, false).await;
+    }
 }
 
 /// What is to be stored of an answer, or why nothing.
-fn plan(job: &Job, head: &ResponseHead, length: Option<u64>, times: Times) -> Result<Plan, &'static str> {
-    if job.flight.is_doomed() {
-        return Err("purged");
+fn plan(job: &Job, head: &ResponseHead, length: Option<u64>, times: Times) -> Result<Plan, Unstored> {
+    let entry = Entry::of(&job.key, &job.head, head, job.rules(), times)?;
+    let object = entry.object(&job.key.primary, Body::Whole(Bytes::new()));
+    if job.is_void(&object) {
+        return Err(Unstored::Purged);
     }
-    let facts = storing::judge(&job.head, head, job.rules(), times).map_err(|why| why.detail())?;
-    let mut variant = Vec::new();
-    vary::variant(&mut variant, &job.key.rule, &head.fields, &job.head.fields).map_err(|_| "vary-star")?;
-    let mut expected = None;
-    let (at, total, part) = match head.status {
-        206 => {
-            let said = head.fields.get(Known::ContentRange).and_then(range::content_range);
-            let said = said.ok_or("content-range")?;
-            // What doesn't hold together can't be put together.
-            match length {
-                Some(length) if !said.is_of(length) => return Err("content-range"),
-                Some(_) => {}
-                None => expected = Some(said.range.end - said.range.start),
-            }
-            (said.range.start, said.total, true)
-        }
-        _ => (0, None, false),
-    };
-    let control = control::of_answer(&head.fields);
-    let mut lines = Vec::new();
-    update::stored_lines(&mut lines, head, times.received(), storing::unstored_fields(&control));
-    let tags = tags::of(&head.fields).map_err(|_| "tags")?;
-    let object = Object::new(New {
-        facts,
-        primary: &job.key.primary,
-        variant: &variant,
-        lines: &lines,
-        tags: &tags,
-        body: Body::Whole(Bytes::new()),
-    });
-    Ok(Plan { object, at, total, part, expected })
+    if head.status != 206 {
+        return Ok(Plan { object, at: 0, total: length, part: false, expected: None });
+    }
+    let said = head.fields.get(Known::ContentRange).and_then(range::content_range);
+    let said = said.ok_or(Unstored::ContentRange)?;
+    // What doesn't hold together can't be put together.
+    if length.is_some_and(|length| !said.is_of(length)) {
+        return Err(Unstored::ContentRange);
+    }
+    let expected = Some(said.range.end - said.range.start);
+    Ok(Plan { object, at: said.range.start, total: said.total, part: true, expected })
 }
 
 /// Finds room for what is to be stored.
-async fn place(
-    job: &Job,
-    plan: Option<Plan>,
-    length: Option<u64>,
-    detail: Option<&'static str>,
-) -> (Option<Plan>, Keep, Option<&'static str>) {
-    let Some(mut plan) = plan else { return (None, Keep::Nowhere, detail) };
+async fn place(job: &Job, plan: Plan, length: Option<u64>) -> Result<(Plan, Keep), Unstored> {
     let cache = &job.kept().cache;
     let largest = job.largest();
-    if !plan.part {
-        plan.total = length;
-    }
     if length.is_some_and(|length| length > largest) {
-        return (None, Keep::Nowhere, Some("too-large"));
+        return Err(Unstored::TooLarge);
     }
     if let Some(writer) = beside(job, &plan) {
-        return (Some(plan), Keep::Disk(Box::new(writer)), None);
+        return Ok((plan, Keep::Disk(Box::new(writer))));
     }
-    if let Err(why) = cache.retire(&plan.object).await {
-        return (None, Keep::Nowhere, Some(why));
-    }
+    cache.retire(&plan.object).await.map_err(Unstored::Tier)?;
     // Parts of something large would be put together in memory again and again.
     let for_disk = plan.part && cache.disk().is_some() && plan.total.is_some_and(|total| total > PARTS);
     if !for_disk && length.is_none_or(|length| cache.memory.room_for(length)) {
-        return (Some(plan), Keep::Memory, None);
+        return Ok((plan, Keep::Memory));
     }
     // A part without its whole's length would pass for the whole on disk.
     let may_begin = !plan.part || plan.total.is_some();
     match may_begin.then(|| cache.begin(&plan.object, plan.total)).flatten() {
-        Some(writer) => (Some(plan), Keep::Disk(Box::new(writer)), None),
-        None => (None, Keep::Nowhere, Some("too-large")),
+        Some(writer) => Ok((plan, Keep::Disk(Box::new(writer)))),
+        None => Err(Unstored::TooLarge),
     }
 }
 
@@ -199,12 +168,13 @@ fn is_same(one: &Object, other: &Object) -> bool {
         })
 }
 
-/// The client gets a whole answer where the rest of a stored one came.
-fn complete_head(job: &Job, head: &mut ResponseHead, plan: Option<&Plan>) {
-    let (Errand::Complete(stored, at), Some(plan)) = (&job.errand, plan) else { return };
+/// Makes a whole answer of the rest of a stored one and what is stored; false: they don't belong together.
+fn complete_head(job: &Job, head: &mut ResponseHead, plan: &Plan) -> bool {
+    let Errand::Complete(stored, at) = &job.errand else { return false };
     let same = stored.field("etag") == head.fields.get(Known::Etag);
-    if head.status != 206 || plan.at != *at || !same {
-        return;
+    let Body::Parts { parts, .. } = stored.body() else { return false };
+    if head.status != 206 || plan.at != *at || !same || !job.kept().cache.stands(stored) {
+        return false;
     }
     head.fields.remove(Known::ContentRange);
     let mut whole = ResponseHead::default();
@@ -213,11 +183,10 @@ fn complete_head(job: &Job, head: &mut ResponseHead, plan: Option<&Plan>) {
         whole.fields.push(field.name, field.value);
     }
     *head = whole;
-    if let Body::Parts { parts, .. } = stored.body() {
-        for (_, piece) in parts.iter() {
-            job.flight.preload(piece.clone());
-        }
+    for (_, piece) in parts.iter() {
+        job.flight.preload(piece.clone());
     }
+    true
 }
 
 /// A body on its way to those who wait and into a tier.
@@ -246,7 +215,7 @@ impl<'j> Filling<'j> {
             if write_all(writer, first, pieces).await {
                 let _ = self.arrived.disk.set((writer.stored(), first));
             } else {
-                self.keep = Keep::Nowhere;
+                self.give_up();
             }
         }
     }
@@ -274,11 +243,13 @@ impl<'j> Filling<'j> {
     /// Takes one piece; false: nobody needs more.
     async fn take(&mut self, piece: Bytes) -> bool {
         let (job, flight, at) = (self.job, &self.job.flight, self.at);
-        // What stays must not hold the large buffer that it came in.
-        let piece = if matches!(self.keep, Keep::Memory) { Bytes::copy_from_slice(&piece) } else { piece };
+        // What stays must not hold the buffer that it came in; the flight itself copies what is small.
+        let stays = matches!(self.keep, Keep::Memory) && piece.len() >= LARGE;
+        let piece = if stays { Bytes::copy_from_slice(&piece) } else { piece };
         self.at += piece.len() as u64;
         self.came += piece.len() as u64;
-        if self.came > job.largest() {
+        let announced = self.plan.and_then(|plan| plan.expected).unwrap_or(u64::MAX);
+        if self.came > job.largest().min(announced) {
             self.give_up();
         }
         let room = || job.hold(piece.len() as u64) && job.kept().cache.memory.room_for(self.came);
@@ -317,9 +288,6 @@ impl<'j> Filling<'j> {
                 self.at = before;
                 // The pieces before this one are on disk now: who is behind reads them there.
                 self.job.close();
-                if matches!(self.keep, Keep::Nowhere) {
-                    self.job.flight.stop_keeping();
-                }
             }
             None => self.give_up(),
         }
@@ -343,56 +311,19 @@ fn is_far(exchange: &Exchange<'_, Nobody>) -> bool {
     exchange.remaining().is_none_or(|left| left > UNASKED)
 }
 
-/// Stores what has come whole.
-async fn store(job: &Job, plan: Plan, keep: Keep) {
+/// Stores what has come. Of what isn't `whole`, only that stays which is already on disk.
+async fn store(job: &Job, plan: &Plan, keep: Keep, whole: bool) {
     let cache = &job.kept().cache;
-    if job.flight.is_doomed() {
-        return;
-    }
+    let void = job.is_void(&plan.object);
     match keep {
-        Keep::Nowhere => {}
-        Keep::Disk(writer) => cache.finish(*writer, &plan.object).await,
-        Keep::Memory => {
+        Keep::Disk(writer) if void => writer.discard(),
+        Keep::Disk(writer) if whole => cache.finish(*writer, &plan.object).await,
+        Keep::Memory if whole && !void => {
             let Some(pieces) = job.flight.pieces() else { return };
-            let object = &plan.object;
-            let body = if plan.part { parts(job, &plan, pieces) } else { join(pieces) };
-            cache.keep(&Object::new(New {
-                facts: object.facts(),
-                primary: object.primary(),
-                variant: object.variant(),
-                lines: &object.lines().concat(),
-                tags: object.tags(),
-                body,
-            }));
+            let body = if plan.part { parts(job, plan, pieces) } else { Body::copied(&pieces) };
+            cache.keep(&plan.object.with_body(body));
         }
-    }
-}
-
-/// The pieces as they are kept: in one if that is not large, else cut anew into equal ones, so that the
-/// memory of what goes later fits what comes. They are copied: what was shared with those who read along
-/// carries a counter, 32 bytes more for each object.
-fn join(pieces: Vec<Bytes>) -> Body {
-    let total: usize = pieces.iter().map(Bytes::len).sum();
-    let mut equal = Vec::with_capacity(total / PIECE + 1);
-    let mut left = total;
-    let mut next: Vec<u8> = Vec::new();
-    for mut piece in pieces {
-        while !piece.is_empty() {
-            if next.capacity() == 0 {
-                next.reserve_exact(left.min(PIECE));
-            }
-            let part = piece.split_to(piece.len().min(left.min(PIECE) - next.len()));
-            next.extend_from_slice(&part);
-            if next.len() == left.min(PIECE) {
-                left -= next.len();
-                equal.push(Bytes::from(std::mem::take(&mut next).into_boxed_slice()));
-            }
-        }
-    }
-    match equal.len() {
-        0 => Body::Whole(Bytes::new()),
-        1 => Body::Whole(equal.pop().unwrap_or_default()),
-        _ => Body::Pieces(equal.into()),
+        _ => {}
     }
 }
 
@@ -426,7 +357,7 @@ fn parts(job: &Job, plan: &Plan, pieces: Vec<Bytes>) -> Body {
     };
     match plan.total {
         Some(total) if range::covers(&merged, &(0..total)) => {
-            join(merged.into_iter().map(|(_, piece)| piece).collect())
+            Body::copied(&merged.into_iter().map(|(_, piece)| piece).collect::<Vec<_>>())
         }
         total => Body::Parts { total, parts: merged.into() },
     }

@@ -4,6 +4,7 @@
 //! brought, or stream it as it comes`. A flight's fetch is a task of its own (`fetch`), so it feeds all
 //! who wait at their own pace and goes on when they leave.
 
+mod entry;
 mod fetch;
 mod fill;
 pub(crate) mod pass;
@@ -11,7 +12,8 @@ mod purge;
 mod serve;
 mod stream;
 
-use std::sync::atomic::AtomicU64;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use cache::control::{self, RequestControl};
@@ -24,6 +26,7 @@ use cache::status::{CacheStatus, Fwd};
 use cache::{Cache, Object, vary};
 use config::net::Cidr;
 use config::plan::CacheRules;
+use tokio::sync::Semaphore;
 use upstream::clock::wall_ms;
 use wire::{Fields, Known, Length, Method, ResponseHead};
 
@@ -35,35 +38,73 @@ use crate::respond::Refusal;
 use crate::stats::CacheResult;
 use crate::tries::while_there;
 
+use entry::Unstored;
 use fetch::{Errand, Job};
 
 /// How often a request looks again when what it waited for turned out to be another's.
 const ROUNDS: usize = 4;
 
+/// Fetches of a node that go on although all who waited for them have left.
+const FOR_NOBODY: usize = 1024;
+
 /// The cache of a node and what is on its way into it.
 pub struct Kept {
     /// All tiers.
     pub cache: Cache,
-    pub(crate) flights: Flights<Landed>,
+    flights: Flights<Landed>,
     /// Bytes that fetches under way keep.
     held: AtomicU64,
+    /// Places for fetches that nobody waits for.
+    for_nobody: Semaphore,
+    /// When something was last purged or changed: milliseconds since 1970.
+    changed_ms: AtomicU64,
 }
 
 impl Kept {
     /// Nothing on its way.
     pub fn new(cache: Cache) -> Kept {
-        Kept { cache, flights: Flights::new(), held: AtomicU64::new(0) }
+        Kept {
+            cache,
+            flights: Flights::new(),
+            held: AtomicU64::new(0),
+            for_nobody: Semaphore::new(FOR_NOBODY),
+            changed_ms: AtomicU64::new(0),
+        }
     }
 
-    /// What is on its way now and is purged is not stored, and nobody else gets it. Tags are not known
-    /// before an answer comes: nobody else boards, and `cache.ledger` sees to the storing.
-    pub fn doom(&self, what: &What) {
-        match what {
+    /// Purges from all tiers, and what is on its way now: it isn't stored, and nobody else gets it. Tags
+    /// are not known before an answer comes: nobody else boards, and the cache sees to the storing.
+    /// Says how many objects went.
+    ///
+    /// # Errors
+    /// It could not be made to last: it holds as long as this process runs.
+    pub async fn purge(&self, what: What, soft: bool) -> io::Result<u64> {
+        let removed = self.cache.purge(what.clone(), soft, self.change_ms()).await;
+        match &what {
             What::Url(primary) => self.flights.doom(primary),
             What::Prefix(prefix) => self.flights.doom_where(|primary| primary.starts_with(prefix)),
             What::All => self.flights.doom_where(|_| true),
             What::Tag(_) => self.flights.close_all(),
         }
+        removed
+    }
+
+    /// What was asked for of this URL until now is void (RFC 9111 §4.4), stored or on its way.
+    async fn forget(&self, primary: &[u8]) {
+        self.cache.forget(primary, self.change_ms()).await;
+        self.flights.doom(primary);
+    }
+
+    /// The time of a purge or a change, in milliseconds since 1970.
+    fn change_ms(&self) -> u64 {
+        let now = wall_ms();
+        self.changed_ms.fetch_max(now, Ordering::AcqRel).max(now)
+    }
+
+    /// The time of a request to a service, in milliseconds since 1970: later than all changes that
+    /// its client can know of, even those of the same millisecond.
+    fn asked_ms(&self) -> u64 {
+        wall_ms().max(self.changed_ms.load(Ordering::Acquire) + 1)
     }
 }
 
@@ -86,10 +127,8 @@ pub(crate) struct Arrived {
     pub(crate) head: ResponseHead,
     /// Bytes of its body, if known.
     pub(crate) length: Option<u64>,
-    /// What is stored of it; none: it isn't.
-    pub(crate) stored: Option<Object>,
-    /// Why it isn't.
-    pub(crate) detail: Option<&'static str>,
+    /// What is stored of it, or why nothing is.
+    pub(crate) stored: Result<Object, Unstored>,
     /// The body on disk, for who falls behind, and the offset in it of the answer's first byte.
     pub(crate) disk: OnceLock<(Arc<Stored>, u64)>,
     pub(crate) trail: Trail,
@@ -100,6 +139,8 @@ pub(crate) struct Confirmed {
     pub(crate) object: Object,
     /// What the endpoint answered, if it did: 304, or a failure that the object stands in for.
     pub(crate) status: Option<u16>,
+    /// No endpoint answered at all.
+    pub(crate) disconnected: bool,
     pub(crate) trail: Trail,
 }
 
@@ -192,7 +233,7 @@ async fn look(
     turn: &mut Turn<'_, '_, '_>,
 ) -> Result<After, Refusal> {
     let mut collapsed = false;
-    let mut wanted = Wanted { rest: visit.key.rule.clone(), alone: false };
+    let mut wanted = Wanted::default();
     for round in 0..=ROUNDS {
         let (fwd, errand) = match find(visit, turn.request).await {
             Next::Serve(object, how) => {
@@ -214,21 +255,17 @@ async fn look(
             return pass::forward(route, key, fwd, turn).await;
         }
         let solo = wanted.alone || round == ROUNDS || is_solo(visit, fwd);
-        let Boarding { mut seat, pilot } = board(visit, turn.request, &errand, &wanted.rest, solo);
-        if pilot {
-            let job = Job::new(route, visit, turn.request, errand, seat.flight().clone(), !solo)?;
-            fetch::start(job);
-        }
+        let boarding = depart(route, visit, turn.request, errand, wanted.rest.as_deref(), solo)?;
+        let Boarding { mut seat, pilot } = boarding;
         collapsed |= !pilot;
         status.collapsed = collapsed;
         let landed = while_there(turn.slot, landing(&mut seat, turn.outgoing)).await?;
-        if !(pilot || is_for(&landed, visit, turn.request)) {
-            visit.now_ms = wall_ms();
-            wanted.learn(&landed, visit, turn.request);
-            continue;
-        }
+        visit.now_ms = wall_ms();
         let count = |result| turn.request.thread.shard.cache(result);
         match landed {
+            _ if !(pilot || is_for(&landed, visit, turn.request)) => {
+                wanted.learn(&landed, visit, turn.request);
+            }
             Landed::Answer(arrived) => {
                 count(if pilot { CacheResult::Miss } else { CacheResult::Collapsed });
                 return stream::answer(&arrived, seat, status, visit, turn).await;
@@ -256,10 +293,10 @@ fn is_for(landed: &Landed, visit: &Visit<'_>, request: &Request<'_>) -> bool {
     match landed {
         Landed::Answer(arrived) => stream::suits(arrived, visit, request),
         Landed::Stored(it) => {
-            let (object, facts, now) = (&it.object, it.object.facts(), wall_ms() / 1000);
+            let (object, facts, now) = (&it.object, it.object.facts(), visit.now());
             let usable = match it.status {
                 Some(304) => reuse::decide(&facts, false, &visit.control, now) == Verdict::Fresh,
-                failed => reuse::on_error(&facts, object.is_soft(), &visit.control, now, failed.is_none()),
+                _ => reuse::on_error(&facts, object.is_soft(), &visit.control, now, it.disconnected),
             };
             usable
                 && serve::covers(object, request, now)
@@ -337,9 +374,10 @@ fn is_solo(visit: &Visit<'_>, fwd: Fwd) -> bool {
 }
 
 /// Which flight a request may board.
+#[derive(Default)]
 struct Wanted {
-    /// What beside the URL tells it apart.
-    rest: Vec<u8>,
+    /// What beside the URL tells it apart; none: what the route's key says.
+    rest: Option<Vec<u8>>,
     /// None: what the request wants is for it alone.
     alone: bool,
 }
@@ -349,27 +387,51 @@ impl Wanted {
     /// those who want the same one wait together.
     fn learn(&mut self, landed: &Landed, visit: &Visit<'_>, request: &Request<'_>) {
         let (rule, fields) = (&visit.key.rule, &request.head.fields);
-        let Landed::Answer(arrived) = landed else {
-            // What must be validated for each is asked for by each, and not one after the other.
-            self.alone = matches!(landed, Landed::Stored(_));
-            return;
-        };
-        let other = arrived.stored.as_ref().is_some_and(|object| !vary::fits(object.variant(), rule, fields));
-        self.rest.clear();
-        self.alone = !other || vary::variant(&mut self.rest, rule, &arrived.head.fields, fields).is_err();
+        match landed {
+            Landed::Answer(arrived) => match &arrived.stored {
+                Ok(object) if !vary::fits(object.variant(), rule, fields) => {
+                    let rest = self.rest.get_or_insert_default();
+                    self.alone = vary::variant(rest, rule, &arrived.head.fields, fields).is_err();
+                }
+                Err(Unstored::Purged) => {} // the next one may well be for all
+                _ => self.alone = true,
+            },
+            // What must be validated for each, or waits for a place, is asked for by each at once.
+            Landed::Stored(_) | Landed::Failed(_) => self.alone = true,
+            Landed::Again => {}
+        }
     }
+}
+
+/// Boards the flight for an errand, and begins it if there was none.
+fn depart(
+    route: &LiveRoute,
+    visit: &Visit<'_>,
+    request: &Request<'_>,
+    errand: Errand,
+    rest: Option<&[u8]>,
+    solo: bool,
+) -> Result<Boarding<Landed>, Refusal> {
+    let party = crate::request::party(route)?; // before boarding: others would wait for what can't begin
+    let boarding = board(visit, request, &errand, rest, solo);
+    if boarding.pilot {
+        let flight = boarding.seat.flight().clone();
+        fetch::start(Job::new(route, party, visit, request, errand, flight, !solo));
+    }
+    Ok(boarding)
 }
 
 fn board(
     visit: &Visit<'_>,
     request: &Request<'_>,
     errand: &Errand,
-    rest: &[u8],
+    rest: Option<&[u8]>,
     solo: bool,
 ) -> Boarding<Landed> {
     if solo {
         return Boarding { seat: Flight::solo().seat(), pilot: true };
     }
+    let rest = rest.unwrap_or(&visit.key.rule);
     let mut rest = errand.object().map_or(rest, Object::variant).to_vec();
     if errand.wants_range()
         && let Some(range) = request.head.fields.get(Known::Range)
@@ -384,12 +446,11 @@ fn board(
     visit.kept.flights.board(&visit.key.primary, &rest)
 }
 
-/// Has a stale object fetched anew, unless that is under way.
+/// Has a stale object fetched anew, unless that is under way or just failed.
 fn refresh(route: &LiveRoute, visit: &Visit<'_>, request: &Request<'_>, object: &Object) {
-    let errand = Errand::Validate(object.clone());
-    let Boarding { seat, pilot } = board(visit, request, &errand, &[], false);
-    if pilot && let Ok(job) = Job::new(route, visit, request, errand, seat.flight().clone(), true) {
-        fetch::start(job);
+    if !visit.kept.cache.was_tried(&visit.key.primary, visit.now()) {
+        // Nobody waits for it; if it can't begin, the next request sees why.
+        drop(depart(route, visit, request, Errand::Validate(object.clone()), None, false));
     }
 }
 

@@ -1,18 +1,18 @@
 //! Requests that the cache does not answer: they go to the service, and what their answers say of stored
 //! objects is done (RFC 9111 §4.3.5, §4.4).
 
-use cache::control;
+use bytes::Bytes;
 use cache::freshness::Times;
-use cache::key::Key;
-use cache::object::New;
+use cache::key::{self, Key};
 use cache::status::{CacheStatus, Fwd};
 use cache::update::{self, HeadSays};
-use cache::{Body, Object, storing, tags, vary};
+use cache::{Body, Object, vary};
 use config::plan::CacheRules;
 use upstream::clock::wall_ms;
 use wire::{Known, Method, RequestHead, ResponseHead};
 
 use super::Kept;
+use super::entry::{self, Entry};
 use crate::forward;
 use crate::live::LiveRoute;
 use crate::request::{After, Request, Turn};
@@ -31,10 +31,7 @@ pub(crate) struct Pass {
 }
 
 struct Pending {
-    facts: cache::Facts,
-    lines: Vec<u8>,
-    variant: Vec<u8>,
-    tags: Vec<u8>,
+    entry: Entry,
     body: Vec<u8>,
 }
 
@@ -50,7 +47,8 @@ pub(super) async fn forward(
 ) -> Result<After, Refusal> {
     let status = CacheStatus { fwd: Some(fwd), ..CacheStatus::default() };
     turn.note.cache = Some(status);
-    turn.pass = Some(Pass { key, status, sent_ms: wall_ms(), pending: None });
+    let sent_ms = turn.request.thread.shared.kept.asked_ms();
+    turn.pass = Some(Pass { key, status, sent_ms, pending: None });
     let done = forward::forward(route, crate::request::party(route)?, turn).await;
     if let Some(pass) = turn.pass.take() {
         turn.buffers.key = pass.key;
@@ -68,40 +66,43 @@ impl Pass {
         head: &mut ResponseHead,
     ) {
         let (scheme, request) = (request.client.scheme, &*request.head);
-        let tags = tags::of(&head.fields).ok();
+        match request.method {
+            _ if key::bypasses(request, &rules.bypass) => {} // what it brings is not for others
+            Method::Head => self.learn(kept, rules, request, head),
+            Method::Post => self.pending = self.post(kept, rules, request, head),
+            _ => {}
+        }
         head.fields.remove(Known::CacheTag);
         head.fields.remove(Known::SurrogateKey);
-        if !request.method.is_safe() {
-            for primary in update::invalidated(request, head, scheme, &rules.key) {
-                kept.flights.doom(&primary);
-                kept.cache.forget(&primary).await;
-            }
+        for primary in update::invalidated(request, head, scheme, &rules.key) {
+            kept.forget(&primary).await;
         }
-        match request.method {
-            Method::Head => self.learn(kept, request, head),
-            Method::Post => self.pending = self.post(rules, request, head, tags),
-            _ => {}
+        if let Some(pending) = &mut self.pending {
+            pending.entry.facts.requested_ms = kept.asked_ms(); // it tells of its own change already
         }
         self.status.stored = self.pending.is_some();
         super::tell(&mut head.fields, &self.status);
     }
 
+    fn times(&self) -> Times {
+        Times { requested_ms: self.sent_ms, received_ms: wall_ms() }
+    }
+
     /// An answer to HEAD freshens a stored object, or shows that it is another one by now.
-    fn learn(&self, kept: &Kept, request: &RequestHead, head: &ResponseHead) {
+    fn learn(&self, kept: &Kept, rules: &CacheRules, request: &RequestHead, head: &ResponseHead) {
         let fits = |object: &Object| vary::fits(object.variant(), &self.key.rule, &request.fields);
-        let Some(object) = kept.cache.memory.peek(&self.key.primary, fits) else { return };
-        match update::head_agrees(&object, head, object.body().total(), wall_ms() / 1000) {
+        let found = kept.cache.memory.peek(&self.key.primary, fits);
+        let Some(object) = found.filter(|object| kept.cache.stands(object)) else { return };
+        let times = self.times();
+        match update::head_agrees(&object, head, object.body().total(), times.received()) {
             HeadSays::Nothing => {}
             HeadSays::Invalidate => object.soften(),
             HeadSays::Update => {
-                let times = Times { requested_ms: self.sent_ms, received_ms: wall_ms() };
                 // What it says of freshness is what GET's answer would say.
                 let mut request = request.clone();
                 request.method = Method::Get;
-                if let Some(object) =
-                    super::fetch::freshened(&object, &request, head, &Default::default(), times)
-                {
-                    kept.cache.memory.insert(object);
+                if let Some(object) = entry::freshened(&object, &request, head, rules, times) {
+                    kept.cache.keep(&object);
                 }
             }
         }
@@ -110,19 +111,14 @@ impl Pass {
     /// An answer to POST that says how long it is fresh and that it is what GET would give.
     fn post(
         &self,
+        kept: &Kept,
         rules: &CacheRules,
         request: &RequestHead,
         head: &ResponseHead,
-        tags: Option<Vec<u8>>,
     ) -> Option<Pending> {
-        let times = Times { requested_ms: self.sent_ms, received_ms: wall_ms() };
-        let facts = storing::judge(request, head, rules, times).ok()?;
-        let control = control::of_answer(&head.fields);
-        let mut lines = Vec::new();
-        update::stored_lines(&mut lines, head, times.received(), storing::unstored_fields(&control));
-        let mut variant = Vec::new();
-        vary::variant(&mut variant, &self.key.rule, &head.fields, &request.fields).ok()?;
-        Some(Pending { facts, lines, variant, tags: tags?, body: Vec::new() })
+        let entry = Entry::of(&self.key, request, head, rules, self.times()).ok()?;
+        let stands = kept.cache.stands(&entry.object(&self.key.primary, Body::Whole(Bytes::new())));
+        stands.then(|| Pending { entry, body: Vec::new() })
     }
 
     /// Sees each piece of the body; `last`: none follows.
@@ -141,16 +137,9 @@ impl Pass {
 
     /// The body was whole.
     fn whole(&mut self, kept: &Kept) {
-        if let Some(Pending { facts, lines, variant, tags, body }) = self.pending.take() {
-            let object = Object::new(New {
-                facts,
-                primary: &self.key.primary,
-                variant: &variant,
-                lines: &lines,
-                tags: &tags,
-                body: Body::Whole(body.into_boxed_slice().into()),
-            });
-            kept.cache.keep(&object);
+        if let Some(Pending { entry, body }) = self.pending.take() {
+            let body = Body::Whole(body.into_boxed_slice().into());
+            kept.cache.keep(&entry.object(&self.key.primary, body));
         }
     }
 }

@@ -3,7 +3,6 @@
 use cache::key::Key;
 use cache::ledger::What;
 use config::net::Cidr;
-use upstream::clock::wall_ms;
 
 use super::Kept;
 use crate::request::{After, Turn, send_own};
@@ -27,11 +26,10 @@ pub(super) async fn answer(
     }
     let soft = turn.request.head.fields.get_named(b"soft-purge").is_some_and(|value| value == b"1");
     let what = What::Url(key.primary.as_slice().into());
-    kept.flights.doom(&key.primary);
-    let removed =
-        kept.cache.purge(what, soft, wall_ms()).await.map_err(|error| {
-            Refusal::new(500, None, format!("the purge could not be made to last: {error}"))
-        })?;
+    let removed = kept
+        .purge(what, soft)
+        .await
+        .map_err(|error| Refusal::new(500, None, format!("the purge could not be made to last: {error}")))?;
     let answer = &mut turn.buffers.answer;
     answer.start(200);
     answer.fields.push(b"content-type", b"application/json");

@@ -66,33 +66,31 @@ pub(super) async fn object(
     told.ttl = Some(freshness::ttl(&facts, visit.now()));
     turn.note.cache = Some(told);
     turn.outgoing.close |= turn.request.is_last();
-    let request = &*turn.request;
-    let fields = &request.head.fields;
-    if conditional::is_conditional(fields)
-        && conditional::evaluate(fields, &Held::of(object), visit.now()) == Outcome::NotModified
-    {
-        return not_modified(object, visit, turn).await;
-    }
     let Some(total) = object.body().total() else {
         return Err(Refusal::new(500, None, "a part was stored without its place"));
     };
-    match wanted(object, total, request, visit.now()) {
-        Wanted::All => whole(object, total, visit, turn).await,
-        Wanted::One(one) => part(object, one, total, visit, turn).await,
-        Wanted::Several(several) => parts(object, &several, total, visit, turn).await,
-        Wanted::Unsatisfiable => unsatisfiable(total, turn).await,
-    }
+    let fields = &turn.request.head.fields;
+    let holds_already = conditional::is_conditional(fields)
+        && conditional::evaluate(fields, &Held::of(object), visit.now()) == Outcome::NotModified;
+    let wanted = wanted(object, total, turn.request, visit.now());
+    let mut out = std::mem::take(&mut turn.buffers.out);
+    out.clear();
+    let sent = match wanted {
+        _ if holds_already => not_modified(&mut out, object, visit, turn).await,
+        Wanted::All => whole(&mut out, object, total, visit, turn).await,
+        Wanted::One(one) => part(&mut out, object, one, total, visit, turn).await,
+        Wanted::Several(several) => parts(&mut out, object, &several, total, visit, turn).await,
+        Wanted::Unsatisfiable => unsatisfiable(&mut out, total, turn).await,
+    };
+    Ok(finish(out, sent, turn))
 }
 
-/// The head of an answer, up to where its length goes.
-fn head(out: &mut Vec<u8>, status: u16, object: &Object, visit: &Visit<'_>, turn: &Turn<'_, '_, '_>) {
+fn begin(out: &mut Vec<u8>, status: u16, turn: &mut Turn<'_, '_, '_>) {
+    turn.note.status = status;
     write::status_line(out, status, write::reason(status).as_bytes());
-    for lines in object.lines() {
-        out.extend_from_slice(lines);
-    }
-    own_lines(out, object, visit, turn);
 }
 
+/// The lines that this node adds to an object's own.
 fn own_lines(out: &mut Vec<u8>, object: &Object, visit: &Visit<'_>, turn: &Turn<'_, '_, '_>) {
     out.extend_from_slice(b"age: ");
     write::decimal(out, freshness::age(&object.facts(), visit.now()));
@@ -104,103 +102,92 @@ fn own_lines(out: &mut Vec<u8>, object: &Object, visit: &Visit<'_>, turn: &Turn<
 }
 
 async fn whole(
+    out: &mut Vec<u8>,
     object: &Object,
     total: u64,
     visit: &Visit<'_>,
     turn: &mut Turn<'_, '_, '_>,
-) -> Result<After, Refusal> {
+) -> bool {
     let status = object.facts().status;
-    turn.note.status = status;
-    let mut out = std::mem::take(&mut turn.buffers.out);
-    out.clear();
-    head(&mut out, status, object, visit, turn);
+    begin(out, status, turn);
+    object.lines().iter().for_each(|lines| out.extend_from_slice(lines));
+    own_lines(out, object, visit, turn);
     let bodiless = status == 204;
-    turn.outgoing.end_head(&mut out, (!bodiless).then_some(Length::Exact(total)));
+    turn.outgoing.end_head(out, (!bodiless).then_some(Length::Exact(total)));
     let end = if turn.outgoing.method == Method::Head || bodiless { 0 } else { total };
-    let sent = send(&mut out, object, 0, end, turn.outgoing).await;
-    Ok(finish(out, sent, turn))
+    send(out, object, 0, end, turn.outgoing).await
 }
 
 async fn part(
+    out: &mut Vec<u8>,
     object: &Object,
     one: Range<u64>,
     total: u64,
     visit: &Visit<'_>,
     turn: &mut Turn<'_, '_, '_>,
-) -> Result<After, Refusal> {
-    turn.note.status = 206;
-    let mut out = std::mem::take(&mut turn.buffers.out);
-    out.clear();
-    head(&mut out, 206, object, visit, turn);
-    ContentRange { range: one.clone(), total: Some(total) }.line(&mut out);
-    turn.outgoing.end_head(&mut out, Some(Length::Exact(one.end - one.start)));
-    let sent = send(&mut out, object, one.start, one.end, turn.outgoing).await;
-    Ok(finish(out, sent, turn))
+) -> bool {
+    begin(out, 206, turn);
+    object.lines().iter().for_each(|lines| out.extend_from_slice(lines));
+    own_lines(out, object, visit, turn);
+    ContentRange { range: one.clone(), total: Some(total) }.line(out);
+    turn.outgoing.end_head(out, Some(Length::Exact(one.end - one.start)));
+    send(out, object, one.start, one.end, turn.outgoing).await
 }
 
 /// Several ranges as multipart/byteranges (RFC 9110 §14.6).
 async fn parts(
+    out: &mut Vec<u8>,
     object: &Object,
     several: &[Range<u64>],
     total: u64,
     visit: &Visit<'_>,
     turn: &mut Turn<'_, '_, '_>,
-) -> Result<After, Refusal> {
-    turn.note.status = 206;
-    let mut out = std::mem::take(&mut turn.buffers.out);
-    out.clear();
+) -> bool {
     let boundary = headers::new_id(fastrand::u128(..));
     let content_type = object.field("content-type");
     let multipart = Multipart { boundary: &boundary, content_type, ranges: several, total };
-    write::status_line(&mut out, 206, write::reason(206).as_bytes());
-    copy_lines(&mut out, object, |name| !name.eq_ignore_ascii_case(b"content-type"));
-    multipart.line(&mut out);
-    own_lines(&mut out, object, visit, turn);
-    turn.outgoing.end_head(&mut out, Some(Length::Exact(multipart.length())));
-    let mut sent = true;
+    begin(out, 206, turn);
+    copy_lines(out, object, |name| !name.eq_ignore_ascii_case(b"content-type"));
+    multipart.line(out);
+    own_lines(out, object, visit, turn);
+    turn.outgoing.end_head(out, Some(Length::Exact(multipart.length())));
     for one in several {
         let before = out.len();
-        multipart.head(&mut out, one);
+        multipart.head(out, one);
         turn.outgoing.body_bytes += (out.len() - before) as u64;
-        sent = sent && send(&mut out, object, one.start, one.end, turn.outgoing).await;
+        if !send(out, object, one.start, one.end, turn.outgoing).await {
+            return false;
+        }
         out.clear();
     }
-    multipart.tail(&mut out);
+    multipart.tail(out);
     turn.outgoing.body_bytes += out.len() as u64;
-    sent = sent && turn.outgoing.send(&out, b"", |_| {}).await.is_ok();
-    Ok(finish(out, sent, turn))
+    turn.outgoing.send(out, b"", |_| {}).await.is_ok()
 }
 
-async fn unsatisfiable(total: u64, turn: &mut Turn<'_, '_, '_>) -> Result<After, Refusal> {
-    turn.note.status = 416;
-    let mut out = std::mem::take(&mut turn.buffers.out);
-    out.clear();
-    write::status_line(&mut out, 416, write::reason(416).as_bytes());
-    range::unsatisfied_line(&mut out, total);
+async fn unsatisfiable(out: &mut Vec<u8>, total: u64, turn: &mut Turn<'_, '_, '_>) -> bool {
+    begin(out, 416, turn);
+    range::unsatisfied_line(out, total);
     if let Some(status) = &turn.note.cache {
-        status.line(&mut out);
+        status.line(out);
     }
-    headers::own(&mut out, &turn.request.id);
-    turn.outgoing.end_head(&mut out, Some(Length::Exact(0)));
-    let sent = turn.outgoing.send(&out, b"", |_| {}).await.is_ok();
-    Ok(finish(out, sent, turn))
+    headers::own(out, &turn.request.id);
+    turn.outgoing.end_head(out, Some(Length::Exact(0)));
+    turn.outgoing.send(out, b"", |_| {}).await.is_ok()
 }
 
 /// 304 with the fields that it should have (RFC 9110 §15.4.5).
 async fn not_modified(
+    out: &mut Vec<u8>,
     object: &Object,
     visit: &Visit<'_>,
     turn: &mut Turn<'_, '_, '_>,
-) -> Result<After, Refusal> {
-    turn.note.status = 304;
-    let mut out = std::mem::take(&mut turn.buffers.out);
-    out.clear();
-    write::status_line(&mut out, 304, write::reason(304).as_bytes());
-    copy_lines(&mut out, object, goes_with_304);
-    own_lines(&mut out, object, visit, turn);
-    turn.outgoing.end_head(&mut out, None);
-    let sent = turn.outgoing.send(&out, b"", |_| {}).await.is_ok();
-    Ok(finish(out, sent, turn))
+) -> bool {
+    begin(out, 304, turn);
+    copy_lines(out, object, goes_with_304);
+    own_lines(out, object, visit, turn);
+    turn.outgoing.end_head(out, None);
+    turn.outgoing.send(out, b"", |_| {}).await.is_ok()
 }
 
 /// Copies those lines of an object whose names are `wanted`.

@@ -7,7 +7,6 @@ use cache::flight::{End, Got, Seat};
 use cache::reuse::{self, Verdict};
 use cache::status::CacheStatus;
 use cache::{freshness, vary};
-use upstream::clock::wall_ms;
 use wire::{Fields, Known, Length, Method, write};
 
 use super::{Arrived, Landed, Visit};
@@ -20,9 +19,9 @@ use crate::tries::while_there;
 /// May a client that only waited along have this answer too? What may not be stored was meant for the
 /// one who asked, and what is stale at once must be asked for by each (RFC 9111 §4).
 pub(super) fn suits(arrived: &Arrived, visit: &Visit<'_>, request: &Request<'_>) -> bool {
-    arrived.stored.as_ref().is_some_and(|object| {
+    arrived.stored.as_ref().is_ok_and(|object| {
         vary::fits(object.variant(), &visit.key.rule, &request.head.fields)
-            && reuse::decide(&object.facts(), false, &visit.control, wall_ms() / 1000) == Verdict::Fresh
+            && reuse::decide(&object.facts(), false, &visit.control, visit.now()) == Verdict::Fresh
     })
 }
 
@@ -35,9 +34,13 @@ pub(super) async fn answer(
     turn: &mut Turn<'_, '_, '_>,
 ) -> Result<After, Refusal> {
     let head = &arrived.head;
-    told.stored = arrived.stored.is_some();
-    told.detail = arrived.detail;
-    told.ttl = arrived.stored.as_ref().map(|object| freshness::ttl(&object.facts(), visit.now()));
+    match &arrived.stored {
+        Ok(object) => {
+            told.stored = true;
+            told.ttl = Some(freshness::ttl(&object.facts(), visit.now()));
+        }
+        Err(why) => told.detail = Some(why.detail()),
+    }
     turn.note.trail = arrived.trail.clone();
     turn.note.status = head.status;
     turn.outgoing.close |= turn.request.is_last();
@@ -68,9 +71,7 @@ pub(super) async fn answer(
     };
     turn.outgoing.end_head(&mut out, length);
     let passed = pass(&mut out, arrived, &mut seat, turn).await;
-    turn.buffers.out = out;
-    turn.note.aborted = !passed;
-    Ok(if passed { After::Keep } else { After::Abort })
+    Ok(super::serve::finish(out, passed, turn))
 }
 
 fn holds_already(arrived: &Arrived, visit: &Visit<'_>, request: &Request<'_>) -> bool {

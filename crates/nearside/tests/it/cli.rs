@@ -2,6 +2,7 @@
 
 mod at_node;
 mod by_file;
+mod queues;
 
 use std::path::Path;
 use std::process::{Command, Output};

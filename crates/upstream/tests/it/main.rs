@@ -14,5 +14,6 @@ mod choose;
 mod ejection;
 mod limits;
 mod names;
+mod outside;
 mod reload;
 mod support;

@@ -9,6 +9,7 @@ use cache::disk::{Disk, SMALLEST, State, Stored};
 use cache::ledger::{Purge, What};
 use cache::object::Body;
 
+use super::super::buffer::Buffers;
 use super::world::{MIB, bytes, check, get, object, primary, quiet, version, whole, write};
 
 fn open(path: &std::path::Path, size: u64) -> Disk {
@@ -200,6 +201,72 @@ async fn a_body_of_unknown_length_that_breaks_off_leaves_nothing() {
     let disk = open(folder.path(), SMALLEST);
     assert!(get(&disk, 1).await.is_none());
     assert_eq!(check(2, &get(&disk, 2).await.unwrap()).await, Some(600_000));
+}
+
+#[tokio::test]
+async fn what_is_taken_back_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(folder.path(), 16 * MIB);
+    let begin = |key| disk.begin(&object(key, 1, 5, Body::Whole(Bytes::new())), Some(700_000)).unwrap();
+    let (mut unwritten, mut half, mut all) = (begin(1), begin(2), begin(3));
+    assert!(unwritten.write(0, bytes(1, 1, 0, 1000)).await);
+    assert!(half.write(0, bytes(2, 1, 0, 600_000)).await);
+    assert!(all.write(0, bytes(3, 1, 0, 700_000)).await);
+    disk.sync().await.unwrap();
+    assert!(get(&disk, 2).await.is_some() && get(&disk, 3).await.is_some());
+    // Another one of the same URL that was begun later is none of its business.
+    assert!(write(&disk, 4, 1, 5, 300_000, true).await);
+    let mut old = begin(4);
+    assert!(old.write(0, bytes(4, 1, 0, 400_000)).await);
+    disk.keep(&whole(4, 2, 6, 1000));
+    for writer in [unwritten, half, all, old] {
+        writer.discard();
+    }
+    disk.sync().await.unwrap();
+    let look = async |disk: &Disk| {
+        for key in 1..4 {
+            assert!(get(disk, key).await.is_none(), "{key}");
+        }
+        assert_eq!(version(&get(disk, 4).await.unwrap()), 2);
+        assert_eq!(disk.objects(), 1);
+    };
+    look(&disk).await;
+    drop(disk);
+    look(&open(folder.path(), 16 * MIB)).await;
+}
+
+#[tokio::test]
+async fn bytes_beyond_the_end_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(folder.path(), 16 * MIB);
+    let mut writer = disk.begin(&object(1, 1, 5, Body::Whole(Bytes::new())), Some(400_000)).unwrap();
+    assert!(writer.write(100_000, bytes(1, 1, 100_000, 250_000)).await);
+    let stored = writer.stored();
+    assert!(!writer.write(350_000, bytes(1, 1, 350_000, 50_001)).await);
+    drop(writer);
+    assert_eq!(ranges(&stored), [(100_000, 350_000)], "what lies within stays");
+    let mut writer = disk.extend(&stored).unwrap();
+    assert!(!writer.write(400_000, bytes(1, 1, 400_000, 1)).await);
+    drop(writer);
+    disk.sync().await.unwrap();
+    assert_eq!(check(1, &get(&disk, 1).await.unwrap()).await, Some(250_000));
+}
+
+#[tokio::test]
+async fn what_waits_to_be_written_holds_no_buffers() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(folder.path(), 16 * MIB);
+    let mut writer = disk.begin(&object(1, 1, 5, Body::Whole(Bytes::new())), Some(100_000)).unwrap();
+    let (stored, buffers) = (writer.stored(), Buffers::default());
+    let mut at = 0;
+    while at < 99_000 {
+        let len = 1 + at % 300;
+        assert!(writer.write(at, buffers.piece(len as usize)).await);
+        at += len;
+        assert!(stored.has(0, at) && !stored.has(0, at + 1), "it can be read at once");
+    }
+    assert_eq!(buffers.held(), 0);
+    assert_eq!(stored.read(at - 1, 10).await.unwrap(), "x");
 }
 
 #[tokio::test]

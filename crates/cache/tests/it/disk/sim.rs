@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use cache::disk::files::{File, Files};
 
@@ -11,7 +11,11 @@ use super::world::Dice;
 const SECTOR: usize = 512;
 
 #[derive(Clone, Default)]
-pub struct Sim(Arc<Mutex<World>>);
+pub struct Sim {
+    world: Arc<Mutex<World>>,
+    /// What was hanging goes on.
+    goes_on: Arc<Condvar>,
+}
 
 #[derive(Default)]
 struct World {
@@ -22,6 +26,8 @@ struct World {
     left: Option<u64>,
     /// What writing answers now.
     trouble: Option<io::ErrorKind>,
+    /// Syncs don't come back.
+    hangs: bool,
     /// Bytes that may be reserved.
     room: Option<u64>,
 }
@@ -50,7 +56,7 @@ impl World {
 
 impl Sim {
     fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap()
+        self.world.lock().unwrap()
     }
 
     /// The power goes after so many more changes.
@@ -65,6 +71,12 @@ impl Sim {
     /// Writing fails so from now on; or no longer.
     pub fn trouble(&self, kind: Option<io::ErrorKind>) {
         self.world().trouble = kind;
+    }
+
+    /// Syncs don't come back until what this gives is dropped.
+    pub fn hang(&self) -> Hanging {
+        self.world().hangs = true;
+        Hanging(self.clone())
     }
 
     /// So many bytes may be reserved in all.
@@ -112,7 +124,16 @@ impl Sim {
             after.nodes.push(Node { lasting: bytes.clone(), now: bytes, unsynced: Vec::new() });
         }
         after.lasting_names = after.names.clone();
-        Sim(Arc::new(Mutex::new(after)))
+        Sim { world: Arc::new(Mutex::new(after)), goes_on: Arc::default() }
+    }
+}
+
+pub struct Hanging(Sim);
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        self.0.world().hangs = false;
+        self.0.goes_on.notify_all();
     }
 }
 
@@ -210,7 +231,8 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut world = self.sim.world();
+        let world = self.sim.world();
+        let mut world = self.sim.goes_on.wait_while(world, |world| world.hangs).unwrap();
         world.change()?;
         let node = &mut world.nodes[self.node];
         node.lasting = node.now.clone();

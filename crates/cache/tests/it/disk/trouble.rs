@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache::disk::{Disk, State};
+use cache::ledger::{Covered, Ledger, Purge, What};
 use cache::object::Body;
 
 use super::sim::Sim;
@@ -49,6 +50,67 @@ async fn a_failing_disk_is_left_alone_and_tried_again() {
     let disk = Disk::open_on(Arc::new(sim), 16 * MIB, quiet()).unwrap();
     assert!(get(&disk, 4).await.is_none());
     assert!(get(&disk, 1).await.is_none(), "what could not be retired then was with the next one");
+}
+
+/// How long a sync may take.
+const LIMIT: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn a_disk_that_hangs_holds_nobody_up_for_long() {
+    let sim = Sim::default();
+    let (tell, heard) = listener();
+    let disk = Disk::open_on(Arc::new(sim.clone()), 16 * MIB, tell).unwrap();
+    for key in 0..4 {
+        disk.keep(&whole(key, 1, 5, 1000));
+    }
+    disk.sync().await.unwrap();
+    let hanging = sim.hang();
+    tokio::time::pause();
+    let started = tokio::time::Instant::now();
+    assert_eq!(disk.retire(&primary(0), b"").await.unwrap_err().kind(), ErrorKind::TimedOut);
+    assert!((LIMIT..2 * LIMIT).contains(&started.elapsed()));
+    assert_eq!(disk.state(), State::Failing("it is too slow".into()));
+    assert!(heard.lock().unwrap()[0].contains("it is too slow"));
+    assert!(get(&disk, 0).await.is_none(), "it is gone while this process runs");
+    // Who comes after doesn't wait as long for what is known.
+    let started = tokio::time::Instant::now();
+    assert_eq!(disk.retire(&primary(1), b"").await.unwrap_err().kind(), ErrorKind::TimedOut);
+    let purge = Purge { what: What::Url(primary(2).into()), soft: false, at_ms: 9 };
+    assert!(disk.purge(&purge).await.unwrap_err().to_string().contains("too slow"));
+    assert!(started.elapsed() < LIMIT / 100);
+    tokio::time::resume();
+    drop(hanging);
+    // What couldn't be waited for lasts before anything that comes later.
+    let lasts = async {
+        while disk.retire(&primary(3), b"").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), lasts).await.unwrap();
+    drop(disk);
+    let disk = Disk::open_on(Arc::new(sim), 16 * MIB, quiet()).unwrap();
+    for key in 0..4 {
+        assert!(get(&disk, key).await.is_none(), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_hangs_says_that_a_purge_may_not_last() {
+    let sim = Sim::default();
+    let ledger = Ledger::open_on(Arc::new(sim.clone()), 5, &quiet()).unwrap();
+    let hanging = sim.hang();
+    tokio::time::pause();
+    let purge = |at_ms| Purge { what: What::All, soft: false, at_ms };
+    assert_eq!(ledger.record(&purge(10)).await.unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(ledger.covers(b"http://h/", b"", 10), Covered::Hard, "it holds all the same");
+    tokio::time::resume();
+    drop(hanging);
+    let lasts = async {
+        while ledger.record(&purge(11)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), lasts).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use super::{Scene, Setting, is_hit, pattern, read_past, reply, told};
 use crate::support::{Behaviour, Client, Gate, Message, until};
@@ -246,7 +247,7 @@ fn breaking_off(head: &'static str, reset: bool, gate: &Gate) -> Behaviour {
         stream.write_all(b"\r\n")?;
         gate.pass()?;
         if reset {
-            socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO))?;
+            socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))?;
         }
         Err(std::io::ErrorKind::BrokenPipe.into())
     })
@@ -291,4 +292,77 @@ fn all_who_wait_are_told_of_a_failure_that_happened_once() {
     }
     // A client whose request was read after the failure asks for itself.
     assert!(scene.hits() <= 3, "{} times", scene.hits());
+}
+
+/// So many clients ask for `/` at the same time, and cost one fetch.
+#[track_caller]
+fn assert_shared(scene: &Scene, clients: usize) {
+    let gate = Gate::default();
+    let passing = gate.clone();
+    scene.endpoint.behave(Behaviour::script(move |request, stream| {
+        passing.pass()?;
+        reply(stream, request, "200 OK", "Cache-Control: max-age=60\r\n", b"shared")
+    }));
+    let before = scene.hits();
+    let mut clients: Vec<Client> = (0..clients).map(|_| scene.asking("/", "")).collect();
+    until("all are there", || scene.node.counted("nearside_connections") == clients.len() as u64);
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.answer().unwrap().text(), "shared");
+    }
+    assert_eq!(scene.hits() - before, 1);
+}
+
+#[test]
+fn what_a_request_or_a_failure_keeps_from_the_store_does_not_end_sharing() {
+    let fresh = "Cache-Control: max-age=60\r\n";
+    let table = [
+        ("200 OK", fresh, "Authorization: Basic YTpi\r\n"),
+        ("200 OK", fresh, "Cache-Control: no-store\r\n"),
+        ("503 Service Unavailable", "Cache-Control: no-store\r\n", ""),
+    ];
+    for (start, answers, asks) in table {
+        let scene = Setting { service: "retry = { attempts = 0 }", ..Setting::default() }
+            .before(super::numbered_as(start, answers));
+        let first = scene.get_with("/", asks);
+        assert!(told(&first).contains("; detail="), "{}", told(&first));
+        assert_shared(&scene, 20);
+    }
+}
+
+#[test]
+fn who_waited_with_one_that_found_no_place_waits_once_more_and_not_in_line() {
+    let service = "retry = { attempts = 0 }\nlimit = { in_flight = 1, waiting = 500, wait = \"1s\" }";
+    let scene = Setting { service, ..Setting::default() }.before(Behaviour::Hang);
+    let _busy = scene.asking("/busy", "");
+    until("it has the only place", || scene.hits() == 1);
+    let begun = Instant::now();
+    let mut clients: Vec<Client> = (0..20).map(|_| scene.asking("/", "")).collect();
+    for client in &mut clients {
+        assert_eq!(client.answer().unwrap().status(), 503);
+    }
+    assert!(begun.elapsed() < Duration::from_millis(3500), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn of_fetches_whose_clients_have_left_only_so_many_go_on() {
+    const BATCHES: usize = 6;
+    const BATCH: usize = 200;
+    const GO_ON: u64 = 1024;
+    let service = "retry = { attempts = 0 }\ntimeout = { response = \"60s\" }";
+    let scene = Setting { service, ..Setting::default() }.before(Behaviour::Hang);
+    for batch in 0..BATCHES {
+        let ask = |number| scene.asking(&format!("/{batch}/{number}"), "");
+        let clients: Vec<Client> = (0..BATCH).map(ask).collect();
+        until("all are asked for", || scene.hits() == (batch + 1) * BATCH);
+        drop(clients);
+        until("all have left", || scene.node.counted("nearside_connections") == 0);
+    }
+    until("the others end", || scene.node.counted("nearside_endpoint_in_flight") == GO_ON);
+    // A client that waits is not one of them.
+    let mut client = scene.asking("/waits", "");
+    until("it is asked for", || scene.hits() == BATCHES * BATCH + 1);
+    assert_eq!(scene.node.counted("nearside_endpoint_in_flight"), GO_ON + 1);
+    scene.endpoint.stop();
+    assert_eq!(client.answer().unwrap().status(), 502);
 }

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use super::{Scene, is_hit, numbered, numbered_as, reply, told, versions};
-use crate::support::{Behaviour, Message, until};
+use serde_json::json;
+
+use super::{Scene, Setting, is_hit, numbered, numbered_as, reply, told, versions};
+use crate::support::{Behaviour, Gate, Message, until};
 
 /// A `Last-Modified`, what is an hour before it, and what is after it.
 const MODIFIED: &str = "Tue, 01 Sep 2026 10:00:00 GMT";
@@ -127,7 +129,7 @@ fn a_304_renews_fields_and_freshness() {
 #[test]
 fn many_who_want_what_is_stale_cost_one_validation() {
     let version = Arc::new(AtomicU64::new(1));
-    let gate = crate::support::Gate::default();
+    let gate = Gate::default();
     let passing = gate.clone();
     let scene = Scene::before(Behaviour::script(move |request, stream| {
         let has_it = request.field("if-none-match").is_some();
@@ -216,4 +218,84 @@ fn conditions_are_about_answers_that_succeed() {
     assert_eq!(scene.get("/").status(), 404);
     let answer = scene.get_with("/", "If-None-Match: \"a\"\r\n");
     assert_eq!((answer.status(), answer.text().as_str(), is_hit(&answer)), (404, "1", true));
+}
+
+#[test]
+fn what_is_confirmed_to_one_whose_answers_are_not_kept_stays_for_the_others() {
+    let scene = Scene::before(versions(&Arc::new(AtomicU64::new(1)), "Cache-Control: max-age=600\r\n"));
+    assert_eq!(scene.get("/").text(), "version 1");
+    for private in
+        ["Cache-Control: no-cache, no-store\r\n", "Cache-Control: no-cache\r\nAuthorization: x\r\n"]
+    {
+        let own = scene.get_with("/", private);
+        assert_eq!(own.text(), "version 1");
+        assert!(told(&own).contains("fwd-status=304"), "{}", told(&own));
+        assert!(is_hit(&scene.get("/")), "{private}");
+    }
+}
+
+/// A node whose route has these rules and that has stored an answer with these fields. To HEAD its endpoint
+/// answers with the others, and says `X-Session` to who has a cookie, once the gate is open.
+fn before_head(rules: &str, fields: &'static str, to_head: &'static str, gate: &Gate) -> Scene {
+    let gate = gate.clone();
+    let scene = Setting { rules, ..Setting::default() }.before(Behaviour::script(move |request, stream| {
+        let session = request.field("cookie").map_or("", |_| "X-Session: 1\r\n");
+        let fields = match request.method() {
+            "HEAD" => {
+                gate.pass()?;
+                to_head
+            }
+            _ => fields,
+        };
+        reply(stream, request, "200 OK", &format!("{fields}{session}ETag: \"a\"\r\n"), b"body")
+    }));
+    assert_eq!(scene.get("/").text(), "body");
+    scene
+}
+
+fn open() -> Gate {
+    let gate = Gate::default();
+    gate.open();
+    gate
+}
+
+#[test]
+fn an_answer_to_head_renews_what_is_stored() {
+    let stale = "Cache-Control: max-age=10\r\nAge: 10\r\n";
+    let scene = before_head("", stale, "Cache-Control: max-age=600\r\nX-New: 1\r\n", &open());
+    assert!(!is_hit(&scene.ask("HEAD", "/", "")));
+    let answer = scene.get("/");
+    assert_eq!((answer.text().as_str(), answer.field("x-new"), is_hit(&answer)), ("body", Some("1"), true));
+}
+
+#[test]
+fn it_does_so_by_the_rules_of_the_route() {
+    let scene = before_head("default_ttl = \"10m\"", "Age: 700\r\n", "", &open());
+    assert!(!is_hit(&scene.ask("HEAD", "/", "")));
+    assert!(is_hit(&scene.get("/")), "it is fresh for ten minutes again");
+}
+
+#[test]
+fn it_does_not_undo_a_soft_purge_that_came_meanwhile() {
+    let gate = Gate::default();
+    let stale = "Cache-Control: max-age=10\r\nAge: 10\r\n";
+    let scene = before_head("", stale, "Cache-Control: max-age=600\r\n", &gate);
+    let mut client = scene.node.client();
+    client.send("HEAD / HTTP/1.1\r\nHost: shop.test\r\n\r\n").unwrap();
+    until("it is on its way", || scene.hits() == 2);
+    scene.node.purge(&json!({ "urls": ["http://shop.test/"], "soft": true }));
+    gate.open();
+    assert_eq!(client.answer_head().unwrap().status(), 200);
+    let answer = scene.get("/");
+    assert!(told(&answer).starts_with("fwd=stale"), "{}", told(&answer));
+}
+
+#[test]
+fn what_head_brings_to_who_passes_the_cache_by_is_for_nobody_else() {
+    let fresh = "Cache-Control: max-age=600\r\n";
+    let scene = before_head("bypass = [\"cookie:session\"]", fresh, fresh, &open());
+    let own = scene.ask("HEAD", "/", "Cookie: session=1\r\n");
+    assert_eq!((own.field("x-session"), is_hit(&own)), (Some("1"), false));
+    let answer = scene.get("/");
+    assert_eq!((answer.field("x-session"), is_hit(&answer)), (None, true));
 }

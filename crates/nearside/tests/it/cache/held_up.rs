@@ -140,3 +140,26 @@ fn an_object_of_unknown_length_that_outgrows_memory_is_found_on_disk() {
     assert!(is_hit(&again), "{:?}", super::told(&again));
     assert_eq!(scene.hits(), 1);
 }
+
+#[test]
+fn small_pieces_for_clients_that_do_not_read_cost_no_more_than_their_bytes() {
+    const CLIENTS: usize = 12;
+    const PIECE: usize = 1000;
+    let poured = Arc::<AtomicU64>::default();
+    let counted = poured.clone();
+    let scene = Scene::before(Behaviour::script(move |_, mut stream: &TcpStream| {
+        let head = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n";
+        stream.write_all(head.as_bytes())?;
+        let piece = [format!("{PIECE:x}\r\n").as_bytes(), &[b'x'; PIECE], b"\r\n"].concat();
+        loop {
+            stream.write_all(&piece)?;
+            counted.fetch_add(PIECE as u64, SeqCst);
+            std::thread::sleep(Duration::from_micros(20)); // so that each piece comes by itself
+        }
+    }));
+    let before = scene.node.memory();
+    let _clients: Vec<Client> = (0..CLIENTS).map(|number| scene.asking(&format!("/{number}"), "")).collect();
+    until_held_up(&poured);
+    let grown = scene.node.memory().saturating_sub(before);
+    assert!(grown < GROWTH, "it has grown by {grown} bytes");
+}

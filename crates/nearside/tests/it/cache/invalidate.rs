@@ -1,8 +1,9 @@
 //! Requests that change something: what they change is not served from the store (RFC 9111 §4.4).
 
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use super::{Scene, Setting, is_hit, reply, told};
+use super::{Scene, Setting, is_hit, pattern, reply, told};
 use crate::support::{Behaviour, Gate, until};
 
 const DISK: &str = "disk = { size = \"64MiB\" }";
@@ -170,4 +171,75 @@ fn a_put_with_a_body_reaches_the_endpoint_whole() {
     let body = "x".repeat(100_000);
     let answer = scene.node.client().ask("PUT", "/", body.as_bytes()).unwrap();
     assert_eq!(answer.json()["body"], body.as_str());
+}
+
+#[test]
+fn what_one_client_fetches_for_itself_is_not_stored_either_if_it_changes_meanwhile() {
+    for tiers in ["", DISK] {
+        let gate = Gate::default();
+        let (passing, number) = (gate.clone(), AtomicU64::new(1));
+        let scene =
+            Setting { tiers, ..Setting::default() }.before(Behaviour::script(move |request, stream| {
+                if request.method() == "POST" {
+                    return reply(stream, request, "204 No Content", "", b"");
+                }
+                let number = number.fetch_add(1, SeqCst);
+                if number == 2 {
+                    passing.pass()?;
+                }
+                let body = number.to_string();
+                reply(stream, request, "200 OK", "Cache-Control: max-age=600\r\n", body.as_bytes())
+            }));
+        assert_eq!(scene.get("/").text(), "1");
+        let mut own = scene.asking("/", "Cache-Control: no-cache\r\n");
+        until("it is being fetched", || scene.hits() == 2);
+        assert_eq!(scene.ask("POST", "/", "").status(), 204);
+        gate.open();
+        assert_eq!(own.answer().unwrap().text(), "2");
+        let now = scene.get("/");
+        assert_eq!((now.text().as_str(), is_hit(&now)), ("3", false));
+        assert!(is_hit(&scene.get("/")), "what is asked for after the change is stored");
+    }
+}
+
+#[test]
+fn of_a_large_one_that_changes_while_it_is_written_to_disk_nothing_stays() {
+    let (gate, body) = (Gate::default(), pattern(4 << 20));
+    let (passing, whole) = (gate.clone(), body.clone());
+    let tiers = "memory = \"8MiB\"\ndisk = { size = \"64MiB\" }";
+    let scene =
+        Setting { tiers, ..Setting::default() }.before(Behaviour::script(move |request, mut stream| {
+            if request.method() == "POST" {
+                return reply(stream, request, "204 No Content", "", b"");
+            }
+            let (first, second) = whole.split_at(whole.len() / 2);
+            let length = whole.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: {length}\r\n\r\n");
+            stream.write_all(head.as_bytes())?;
+            stream.write_all(first)?;
+            passing.pass()?;
+            stream.write_all(second)
+        }));
+    let mut early = scene.asking("/", "");
+    assert_eq!(early.answer_head().unwrap().status(), 200);
+    let (mut first, mut second) = (vec![0; body.len() / 2], vec![0; body.len() / 2]);
+    early.reader().read_exact(&mut first).unwrap();
+    until("it is being written", || scene.node.tier("disk")["objects"] == 1);
+    assert_eq!(scene.ask("POST", "/", "").status(), 204);
+    gate.open();
+    early.reader().read_exact(&mut second).unwrap();
+    assert!([first, second].concat() == body, "who reads along gets all of it");
+    until("nothing of it stays", || scene.node.tier("disk")["objects"] == 0);
+    assert!(!is_hit(&scene.get("/")));
+}
+
+#[test]
+fn an_answer_to_post_for_who_passes_the_cache_by_is_not_stored() {
+    let fields = "Content-Location: /a\r\nCache-Control: max-age=600\r\n";
+    let rules = "bypass = [\"cookie:session\"]";
+    let scene = Setting { rules, ..Setting::default() }.before(changing("200 OK", fields));
+    let answer = scene.ask("POST", "/a", "Cookie: session=1\r\n");
+    assert!(!told(&answer).contains("; stored"), "{}", told(&answer));
+    assert!(!is_hit(&scene.get("/a")));
 }

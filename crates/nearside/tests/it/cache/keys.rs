@@ -166,3 +166,44 @@ fn what_is_larger_than_the_route_keeps_is_passed_on() {
     scene.get("/small");
     assert!(is_hit(&scene.get("/small")));
 }
+
+/// Answers with what it gets in these fields, and that the answer varies with the last two.
+fn echoing() -> Behaviour {
+    Behaviour::script(|request, stream| {
+        let value = |name| request.field(name).unwrap_or("none");
+        let body = ["x-currency", "x-language", "x-forwarded-proto"].map(value).join(" ");
+        let fields = format!("{FRESH}Vary: X-Language, X-Forwarded-Proto\r\n");
+        reply(stream, request, "200 OK", &fields, body.as_bytes())
+    })
+}
+
+#[test]
+fn what_the_endpoint_does_not_get_tells_nothing_apart() {
+    let rules = "key = { headers = [\"X-Currency\"] }";
+    let scene = Setting { rules, ..Setting::default() }.before(echoing());
+    // Fields that `Connection` names end here, and so does what only a trusted client may say.
+    let tricks = [
+        "X-Currency: USD\r\nConnection: X-Currency\r\n",
+        "X-Language: de\r\nConnection: x-language\r\n",
+        "X-Forwarded-Proto: https\r\n",
+    ];
+    for trick in tricks {
+        assert_eq!(scene.get_with("/", trick).text(), "none none http", "{trick}");
+    }
+    assert_eq!(scene.hits(), 1, "all are the same");
+    assert_eq!(scene.get_with("/", "X-Currency: USD\r\n").text(), "USD none http");
+    assert_eq!(scene.get_with("/", "X-Language: de\r\n").text(), "none de http");
+    assert!(is_hit(&scene.get("/")));
+}
+
+#[test]
+fn what_varies_with_a_field_that_is_new_for_each_request_is_for_one_only() {
+    for name in ["X-Forwarded-For", "x-request-id", "traceparent", "Via", "Forwarded"] {
+        let scene = Scene::before(numbered(&format!("{FRESH}Vary: Accept, {name}\r\n")));
+        for number in ["1", "2"] {
+            let answer = scene.get("/");
+            assert_eq!(answer.text(), number, "{name}");
+            assert!(told(&answer).contains("detail=vary-star"), "{name}: {}", told(&answer));
+        }
+    }
+}

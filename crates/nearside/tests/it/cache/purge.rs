@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use serde_json::{Value, json};
 
@@ -337,4 +338,47 @@ fn an_endpoint_is_not_asked_to_purge() {
     let node = crate::support::Nearside::start(&crate::support::shop(&[endpoint.url()], ""));
     let answer = node.client().ask("PURGE", "/", b"").unwrap();
     assert_eq!(answer.json()["method"], "PURGE", "without a cache it is a method as any other");
+}
+
+#[test]
+fn those_who_wait_for_what_is_purged_share_one_new_fetch() {
+    const CLIENTS: usize = 50;
+    let whole =
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nCache-Tag: two\r\nContent-Length: 3\r\n\r\nold";
+    for way in ways() {
+        let gate = Gate::default();
+        let scene = Setting::default().before(slowly("", whole, &gate));
+        let mut clients = vec![scene.asking("/dir/two", "")];
+        until("it is being fetched", || scene.hits() == 1);
+        clients.extend((1..CLIENTS).map(|_| scene.asking("/dir/two", "")));
+        until("all are there", || scene.node.counted("nearside_connections") == CLIENTS as u64);
+        scene.node.purge(&way);
+        gate.open();
+        let texts = clients.iter_mut().map(|client| client.answer().unwrap().text());
+        assert!(texts.skip(1).all(|text| text == "new"), "{way}");
+        assert!(scene.hits() < 10, "{way}: {} fetches", scene.hits());
+    }
+}
+
+#[test]
+fn a_validation_that_a_purge_overtakes_is_not_believed() {
+    let gate = Gate::default();
+    let (passing, number) = (gate.clone(), AtomicU64::new(1));
+    // Its tag stays the same though the body doesn't: that is what it is purged for.
+    let scene = Scene::before(Behaviour::script(move |request, stream| {
+        let fields = "Cache-Control: max-age=10\r\nAge: 10\r\nETag: \"a\"\r\n";
+        if request.field("if-none-match").is_some() {
+            passing.pass()?;
+            return reply(stream, request, "304 Not Modified", fields, b"");
+        }
+        let number = number.fetch_add(1, SeqCst).to_string();
+        reply(stream, request, "200 OK", fields, number.as_bytes())
+    }));
+    assert_eq!(scene.get("/").text(), "1");
+    let mut early = scene.asking("/", "");
+    until("it is being validated", || scene.hits() == 2);
+    scene.node.purge(&json!({ "urls": ["http://shop.test/"] }));
+    gate.open();
+    assert_eq!(early.answer().unwrap().text(), "2");
+    assert_eq!(scene.get("/").text(), "2");
 }

@@ -1,10 +1,11 @@
 //! Parts of objects: from whole ones, wherever they are, and from parts that are stored and put
 //! together (RFC 9110 §14, RFC 9111 §3.3, §3.4).
 
+use std::io::Write;
 use std::sync::Arc;
 
 use super::{Scene, Setting, is_hit, pattern, reply, told};
-use crate::support::{Behaviour, Message};
+use crate::support::{Behaviour, Gate, Message, until};
 
 const MIB: usize = 1024 * 1024;
 /// A tier on disk beside a memory that large objects don't fit into.
@@ -251,4 +252,99 @@ fn a_range_of_a_large_object_neither_fetches_nor_keeps_all_of_it() {
     let (start, end) = (31 * MIB, 31 * MIB + 5);
     assert!(is_hit(&get_range(&scene, &format!("{start}-{}", end - 1), &body, start, end)));
     assert_eq!(scene.hits(), 1);
+}
+
+/// A node that has stored the first half of this body, and whose endpoint from then on answers so who
+/// asks for the rest, and others with the whole of version `b`.
+#[track_caller]
+fn half_stored(body: &[u8], start: &'static str, fields: &'static str) -> Scene {
+    let (half, scene) = (body.len() / 2, Scene::before(ranged(body.to_vec())));
+    get_range(&scene, &format!("0-{}", half - 1), body, 0, half);
+    let body = body.to_vec();
+    scene.endpoint.behave(Behaviour::script(move |request, stream| match range(request, body.len()) {
+        Some((from, _)) => reply(stream, request, start, fields, &body[from..]),
+        None => reply(stream, request, "200 OK", "Cache-Control: max-age=600\r\nETag: \"b\"\r\n", &body),
+    }));
+    scene
+}
+
+#[test]
+fn when_the_rest_does_not_belong_to_what_is_stored_all_is_fetched() {
+    let table = [
+        ("206 -", "Cache-Control: no-store\r\nETag: \"a\"\r\nContent-Range: bytes 500-999/1000\r\n"),
+        ("206 -", "Cache-Control: max-age=600\r\nETag: \"c\"\r\nContent-Range: bytes 500-999/1000\r\n"),
+        ("206 -", "Cache-Control: max-age=600\r\nETag: \"a\"\r\n"),
+        ("416 -", "Content-Range: bytes */400\r\n"),
+    ];
+    let body = pattern(1000);
+    for (start, fields) in table {
+        let scene = half_stored(&body, start, fields);
+        for hit in [false, true] {
+            let answer = scene.get("/");
+            assert_eq!((answer.status(), answer.body == body, is_hit(&answer)), (200, true, hit), "{fields}");
+        }
+        assert_eq!(scene.hits(), 3, "{fields}");
+    }
+}
+
+#[test]
+fn who_wants_nothing_stored_gets_the_whole_and_leaves_the_part() {
+    let body = pattern(1000);
+    for private in ["Cache-Control: no-store\r\n", "Authorization: x\r\n"] {
+        let scene = half_stored(&body, "206 -", "");
+        let answer = scene.get_with("/", private);
+        assert_eq!((answer.status(), answer.body == body), (200, true), "{private}");
+        assert_eq!(scene.seen().field("range"), None);
+        assert!(is_hit(&get_range(&scene, "100-199", &body, 100, 200)), "{private}");
+    }
+}
+
+#[test]
+fn who_waits_while_a_part_is_confirmed_and_wants_more_gets_more() {
+    let (body, gate) = (pattern(1000), Gate::default());
+    let (whole, passing) = (body.clone(), gate.clone());
+    let scene = Scene::before(Behaviour::script(move |request, stream| {
+        const TAG: &str = "ETag: \"a\"\r\n";
+        if request.field("if-none-match").is_some() {
+            passing.pass()?;
+            let fields = format!("Cache-Control: max-age=60\r\n{TAG}");
+            return reply(stream, request, "304 Not Modified", &fields, b"");
+        }
+        let stale = format!("Cache-Control: max-age=10\r\nAge: 10\r\n{TAG}");
+        let Some((start, end)) = range(request, whole.len()) else {
+            return reply(stream, request, "200 OK", &stale, &whole);
+        };
+        let fields = format!("{stale}Content-Range: bytes {start}-{}/{}\r\n", end - 1, whole.len());
+        reply(stream, request, "206 Partial Content", &fields, &whole[start..end])
+    }));
+    get_range(&scene, "0-99", &body, 0, 100);
+    let mut part = scene.asking("/", "Range: bytes=0-49\r\n");
+    until("it is being confirmed", || scene.hits() == 2);
+    let mut all = scene.asking("/", "");
+    until("both are there", || scene.node.counted("nearside_connections") == 2);
+    gate.open();
+    assert!(part.answer().unwrap().body == body[..50]);
+    let answer = all.answer().unwrap();
+    assert_eq!((answer.status(), answer.body == body), (200, true), "{}", told(&answer));
+}
+
+#[test]
+fn what_a_part_has_beyond_what_it_says_is_not_stored() {
+    let body = pattern(4 * MIB);
+    let scene = Setting { tiers: DISK, ..Setting::default() }.before(Behaviour::script(|_, mut stream| {
+        let head = "HTTP/1.1 206 Partial Content\r\nCache-Control: max-age=600\r\nETag: \"a\"\r\n\
+                    Content-Range: bytes 0-99999/4194304\r\nTransfer-Encoding: chunked\r\n\r\n";
+        stream.write_all(head.as_bytes())?;
+        for _ in 0..12 {
+            stream.write_all(b"10000\r\n")?;
+            stream.write_all(&[b'?'; 0x10000])?;
+            stream.write_all(b"\r\n")?;
+        }
+        stream.write_all(b"0\r\n\r\n")
+    }));
+    let lie = scene.get_with("/", "Range: bytes=0-99999\r\n");
+    assert_eq!((lie.status(), lie.body.len()), (206, 12 * 0x10000));
+    scene.endpoint.behave(ranged(body.clone()));
+    get_range(&scene, "300000-300099", &body, 300_000, 300_100);
+    assert_eq!(scene.hits(), 2);
 }

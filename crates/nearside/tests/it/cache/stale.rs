@@ -235,3 +235,42 @@ fn a_client_may_ask_for_stale_ones() {
         assert_eq!((answer.text().as_str(), scene.hits()), ("old", hits), "{wants}");
     }
 }
+
+#[test]
+fn a_service_that_fails_at_once_is_not_asked_at_every_hit() {
+    const WHILE: Duration = Duration::from_secs(3);
+    for (control, way) in [
+        ("stale-if-error=600", Behaviour::Close),
+        ("stale-if-error=600", Behaviour::Status(503)),
+        ("stale-while-revalidate=600", Behaviour::Close),
+        ("stale-while-revalidate=600", Behaviour::Status(503)),
+    ] {
+        let shown = format!("{control} and {way:?}");
+        let fields = format!("Cache-Control: max-age=10, {control}\r\nAge: 10\r\n");
+        let scene = failing("", &fields, |endpoint| endpoint.behave(way));
+        let (begun, mut answers) = (Instant::now(), 0);
+        while begun.elapsed() < WHILE {
+            assert_eq!(scene.get("/").text(), "old", "{shown}");
+            answers += 1;
+        }
+        let asked = scene.hits() - 1;
+        assert!(answers > 100, "{shown}: {answers} answers");
+        assert!((2..=5).contains(&asked), "{shown}: {asked} times for {answers} answers");
+    }
+}
+
+#[test]
+fn that_the_service_is_full_is_no_silence_to_those_who_waited_along() {
+    let service = "retry = { attempts = 0 }\nlimit = { in_flight = 1, waiting = 10, wait = \"1s\" }";
+    let fields = "Cache-Control: max-age=10\r\nAge: 10\r\nETag: \"a\"\r\n";
+    let scene = Setting { service, ..Setting::default() }.before(old(fields));
+    assert_eq!(scene.get("/").text(), "old");
+    scene.endpoint.behave(Behaviour::Hang);
+    let _busy = scene.asking("/busy", "");
+    until("it has the only place", || scene.hits() == 2);
+    let mut takes_stale = scene.asking("/", "Cache-Control: stale-if-error=600\r\n");
+    until("it is there", || scene.node.counted("nearside_connections") == 2);
+    let mut other = scene.asking("/", "");
+    assert_eq!(takes_stale.answer().unwrap().text(), "old");
+    assert_eq!(other.answer().unwrap().status(), 503);
+}

@@ -57,6 +57,7 @@ fn without_a_command_it_lists_them() {
       reload       Have the node read its file again; a file with a mistake changes nothing
       drain        Have the node finish what is under way and end
       purge        Take answers out of the cache of all nodes, so that none of them serves them again
+      queue        See and operate the queues: requests that are kept, and delivered later
       completions  Print a script that completes commands and options in a shell
       version      Print the version
 
@@ -70,9 +71,11 @@ fn without_a_command_it_lists_them() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands = "demo run proxy check schema explain status reload drain purge completions version";
-    for command in commands.split(' ') {
-        let help = run(&[command, "--help"]);
+    let commands = "demo run proxy check schema explain status reload drain purge queue completions version";
+    let queue = "list show messages message replay drop pause resume send".split(' ');
+    let all = commands.split(' ').map(str::to_owned).chain(queue.map(|name| format!("queue {name}")));
+    for command in all {
+        let help = run(&command.split(' ').chain(["--help"]).collect::<Vec<_>>());
         assert!(help.starts_with("exit 0\n--- stdout\n"), "{help}");
         let (_, example) = help.split_once("\nExample: ").unwrap_or_else(|| panic!("{help}"));
         assert!(example.contains(&format!("nearside {command}")), "{help}");
@@ -389,4 +392,73 @@ fn a_purge_that_names_nothing_or_not_well_is_wrong_use() {
 
     For more information, try '--help'.
     "#);
+}
+
+#[test]
+fn explain_tells_by_the_file_what_is_kept_in_a_queue() {
+    let folder = folder(
+        r#"
+[[listen]]
+address = "127.0.0.1:8080"
+
+[service.shop]
+endpoints = ["http://10.0.1.10:3000"]
+
+[[route]]
+path = "/hooks/*"
+queue = "hooks"
+
+[[route]]
+path = "/reports"
+service = "shop"
+queue = "reports"
+
+[queue.hooks]
+deliver = ["shop", "https://hooks.example.com/in"]
+
+[queue.reports]
+deliver = ["shop"]
+"#,
+    );
+    let explain = |args: &[&str]| run_in(folder.path(), &[&["explain"], args].concat());
+    assert_snapshot!(explain(&["http://a/hooks/in", "-X", "POST"]), @r#"
+    exit 0
+    --- stdout
+    POST http://a/hooks/in from 127.0.0.1
+    answered with 202, kept in the queue hooks and delivered to shop and https://hooks.example.com/in
+
+    ROUTES
+      →  */hooks/*  line 8   it is the most specific route that fits
+         */reports  line 12  its path is /reports
+    "#);
+    assert_snapshot!(explain(&["http://a/hooks/in", "-H", "Accept: text/event-stream"]), @r#"
+    exit 0
+    --- stdout
+    GET http://a/hooks/in from 127.0.0.1
+    follows the messages of the queue hooks as events
+
+    ROUTES
+      →  */hooks/*  line 8   it is the most specific route that fits
+         */reports  line 12  its path is /reports
+    "#);
+    assert_snapshot!(explain(&["http://a/reports"]), @r#"
+    exit 0
+    --- stdout
+    GET http://a/reports from 127.0.0.1
+    forwarded to shop
+
+    ROUTES
+      →  */reports  line 12  it is the most specific route that fits
+         */hooks/*  line 8   its path is /hooks/*
+
+    SERVICE shop · two_choices
+      http://10.0.1.10:3000  weight 1
+    tried again up to 2 times on connect, 502, 503, 504, by at most 20 % of requests
+
+    with `Prefer: respond-async` it is kept in the queue reports instead
+
+    How the endpoints are now, a running node knows: ask it with --admin URL.
+    "#);
+    let kept = explain(&["http://a/reports", "-H", "Prefer: respond-async"]);
+    assert!(kept.contains("answered with 202, kept in the queue reports and delivered to shop\n"), "{kept}");
 }

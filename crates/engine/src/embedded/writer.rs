@@ -1,0 +1,241 @@
+//! The one thread that writes: it takes all that waits, writes it at once, syncs once, and tells.
+//!
+//! It never lingers: while the disk syncs, the next batch gathers. And a batch is written only after the
+//! one before it is stable, so that at most the last one can be half on disk after a crash.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::format::{BATCH_HEAD, Composer, SEGMENT_HEAD, SegmentHead};
+use super::inbox::{Group, Work};
+use super::shared::Shared;
+use super::store::{Store, Trouble};
+use super::table::Segment;
+use crate::files::File;
+use crate::log::{AppendError, Done, Position, Room};
+
+/// Spares that only records of [`Room::Reserve`] may take.
+pub const RESERVE: usize = 1;
+
+/// The segment that is written.
+pub struct Active {
+    /// Its number.
+    pub number: u64,
+    /// The position of its first byte.
+    pub base: u64,
+    /// The position after all of it.
+    pub limit: u64,
+    /// The position of the next batch.
+    pub at: u64,
+    /// Where to.
+    pub file: Arc<dyn File>,
+}
+
+/// Writes one log.
+pub struct Writer {
+    /// What others see of it.
+    pub shared: Arc<Shared>,
+    /// Its folder.
+    pub store: Store,
+    /// Where it writes.
+    pub active: Active,
+    /// How often the log was opened.
+    pub generation: u32,
+    /// Bytes of a batch's records at most.
+    pub limit: usize,
+    /// Numbers and lengths of segments that can go.
+    pub freed: VecDeque<(u64, u64)>,
+}
+
+/// Why nothing more is written.
+struct Stop {
+    why: Arc<str>,
+    /// Who was to be told otherwise.
+    unsure: Vec<Done>,
+}
+
+impl Writer {
+    /// Writes until the log is closed, or the disk keeps nothing.
+    pub fn run(mut self) {
+        let shared = self.shared.clone();
+        // Whoever waits for a record must not wait for ever because something else went wrong.
+        let ended = catch_unwind(AssertUnwindSafe(|| self.work()));
+        if ended.is_err() {
+            let why = AppendError::Stopped("the thread that writes panicked".into());
+            shared.inbox.close(why.clone());
+            tell_all(shared.inbox.take(false).groups, &why);
+        }
+        shared.busy(false);
+    }
+
+    fn work(&mut self) {
+        let mut composer = Composer::default();
+        let mut short: Option<Arc<str>> = None;
+        loop {
+            let Work { mut groups, freed, last } = self.shared.inbox.take(short.is_some());
+            let idle = groups.is_empty();
+            self.freed.extend(freed);
+            let done =
+                self.write_all(&mut groups, &mut composer).and_then(|full| Ok((full, self.tidy(idle)?)));
+            self.shared.busy(false);
+            match done {
+                Ok((full, untidy)) => {
+                    // What may take the reserve was written perhaps, and the rest would still be refused.
+                    let still = short.filter(|_| self.store.spares() < RESERVE);
+                    short = full.or(untidy).or(still);
+                    self.shared.short(short.clone());
+                }
+                Err(stop) => return self.stop(stop, groups),
+            }
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// Writes what there's space for, and says why there isn't for more.
+    fn write_all(
+        &mut self,
+        groups: &mut VecDeque<Group>,
+        composer: &mut Composer,
+    ) -> Result<Option<Arc<str>>, Stop> {
+        let mut full = None;
+        while let Some(group) = groups.front() {
+            self.shared.busy(true);
+            let room = group.room;
+            match self.make_room(BATCH_HEAD + group.bytes, room) {
+                Ok(()) => full = self.write(groups, composer)?.or(full),
+                Err(Trouble::Full(why)) => {
+                    self.refuse(groups, room, &why);
+                    full = Some(why);
+                }
+                Err(Trouble::Stopped(why)) => return Err(Stop { why, unsure: Vec::new() }),
+            }
+        }
+        Ok(full)
+    }
+
+    /// Sees to it that so many bytes fit into the segment that is written.
+    fn make_room(&mut self, bytes: usize, room: Room) -> Result<(), Trouble> {
+        let kept = if room == Room::Ordinary { RESERVE } else { 0 };
+        let fits = self.active.at + bytes as u64 <= self.active.limit;
+        self.store.stock(kept + usize::from(!fits))?;
+        if fits {
+            return Ok(());
+        }
+        let head = SegmentHead {
+            log: self.shared.log,
+            number: self.active.number + 1,
+            base: self.active.limit,
+            length: self.store.length(),
+            follows: self.active.at,
+            generation: self.generation,
+        };
+        let file = self.store.begin(&head)?;
+        let at = head.base + SEGMENT_HEAD;
+        let segment = Segment::new(head.number, head.base, head.length, at);
+        let (number, base, limit) = (segment.number, segment.base, segment.limit());
+        self.active = Active { number, base, limit, at, file: file.clone() };
+        self.shared.table().push(segment, file);
+        Ok(())
+    }
+
+    /// Writes one batch of the first groups, and tells. What the disk doesn't take is refused.
+    fn write(
+        &mut self,
+        groups: &mut VecDeque<Group>,
+        composer: &mut Composer,
+    ) -> Result<Option<Arc<str>>, Stop> {
+        let at = self.active.at;
+        let mut told: Vec<(Done, Position)> = Vec::new();
+        let mut weight = 0;
+        composer.begin(self.shared.log, self.generation, at);
+        let mut bytes = BATCH_HEAD;
+        while let Some(group) = groups.pop_front_if(|group| self.joins(group, bytes)) {
+            bytes += group.bytes;
+            weight += group.weight();
+            told.extend(group.records.into_iter().map(|append| {
+                let position = composer.push(&append.record);
+                (append.done, position)
+            }));
+        }
+        let batch = composer.finish();
+        let end = at + batch.len() as u64;
+        let written = self.active.file.write(batch, at - self.active.base);
+        self.shared.inbox.settle(weight);
+        // A failed write has not written its last byte, so what there is of the batch is none.
+        if let Err(error) = written {
+            let why: Arc<str> = error.to_string().into();
+            tell(told.into_iter().map(|(done, _)| done), &AppendError::Full(why.clone()));
+            return Ok(Some(why));
+        }
+        if let Err(error) = self.active.file.sync() {
+            let unsure = told.into_iter().map(|(done, _)| done).collect();
+            let (Trouble::Full(why) | Trouble::Stopped(why)) = Trouble::stopped(error);
+            return Err(Stop { why, unsure });
+        }
+        self.active.at = end;
+        self.shared.table().stable(at, end);
+        for (done, position) in told {
+            done(Ok(position));
+        }
+        self.shared.news.send_replace(false);
+        Ok(None)
+    }
+
+    /// May this group be in a batch that has so many bytes already?
+    fn joins(&self, group: &Group, bytes: usize) -> bool {
+        let fits = bytes == BATCH_HEAD || bytes + group.bytes <= BATCH_HEAD + self.limit;
+        let has_room = self.active.at + (bytes + group.bytes) as u64 <= self.active.limit;
+        fits && has_room && (group.room == Room::Reserve || self.store.spares() >= RESERVE)
+    }
+
+    /// There's no space for records of this kind.
+    fn refuse(&self, groups: &mut VecDeque<Group>, room: Room, why: &Arc<str>) {
+        let (refused, left) =
+            groups.drain(..).partition(|group| room == Room::Reserve || group.room == Room::Ordinary);
+        *groups = left;
+        let refused: VecDeque<Group> = refused;
+        self.shared.inbox.settle(refused.iter().map(Group::weight).sum());
+        tell_all(refused, &AppendError::Full(why.clone()));
+    }
+
+    /// Gives back the space of segments that can go, and looks for more if there's time. Says why there's
+    /// none.
+    fn tidy(&mut self, idle: bool) -> Result<Option<Arc<str>>, Stop> {
+        while let Some(&(number, length)) = self.freed.front() {
+            self.shared.busy(true);
+            match self.store.retire(number, length) {
+                Ok(()) => self.freed.pop_front(),
+                Err(Trouble::Full(why)) => return Ok(Some(why)),
+                Err(Trouble::Stopped(why)) => return Err(Stop { why, unsure: Vec::new() }),
+            };
+        }
+        match self.store.stock(if idle { RESERVE } else { 0 }) {
+            Ok(()) => Ok(None),
+            Err(Trouble::Full(why) | Trouble::Stopped(why)) => Ok(Some(why)),
+        }
+    }
+
+    /// Nothing is written from now on.
+    fn stop(&self, stop: Stop, left: VecDeque<Group>) {
+        let why = AppendError::Stopped(stop.why);
+        self.shared.inbox.close(why.clone());
+        tell(stop.unsure.into_iter(), &why);
+        tell_all(left, &why);
+        tell_all(self.shared.inbox.take(false).groups, &why);
+    }
+}
+
+/// Tells them that their records are not in the log.
+fn tell_all(groups: VecDeque<Group>, why: &AppendError) {
+    let records = groups.into_iter().flat_map(|group| group.records);
+    tell(records.map(|append| append.done), why);
+}
+
+fn tell(dones: impl Iterator<Item = Done>, why: &AppendError) {
+    for done in dones {
+        done(Err(why.clone()));
+    }
+}

@@ -1,0 +1,191 @@
+//! One queue at work: its state behind a lock that is held for moments, and its records' way to the log.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use config::plan::{self, HashBy, Receiver, Secret};
+use engine::{AppendError, Position, Room};
+use tokio::sync::{Notify, broadcast, oneshot};
+use upstream::clock::wall_ms;
+
+use crate::count::Counters;
+use crate::follow::{Event, FOLLOWED};
+use crate::record::{Record, What};
+use crate::state::{Rules, State};
+use crate::store::Store;
+
+/// A queue.
+pub struct Queue {
+    pub(crate) name: Arc<str>,
+    pub(crate) plan: ArcSwap<plan::Queue>,
+    /// The file names it.
+    in_plan: AtomicBool,
+    state: Mutex<State>,
+    /// Since when it is known to this process, in seconds since 1970.
+    pub(crate) since: u64,
+    pub(crate) store: Arc<Store>,
+    /// An accept that others with the same key wait for has ended.
+    pub(crate) settled: Notify,
+    pub(crate) live: broadcast::Sender<Event>,
+    /// What went wrong with the last delivery to each receiver.
+    errors: Mutex<BTreeMap<Arc<str>, String>>,
+    /// What happened since the node started.
+    pub counters: Counters,
+}
+
+impl Queue {
+    pub(crate) fn new(
+        plan: &Arc<plan::Queue>,
+        in_plan: bool,
+        state: State,
+        store: &Arc<Store>,
+    ) -> Arc<Queue> {
+        Arc::new(Queue {
+            name: plan.name.clone(),
+            plan: ArcSwap::new(plan.clone()),
+            in_plan: AtomicBool::new(in_plan),
+            state: Mutex::new(state),
+            since: wall_ms() / 1000,
+            store: store.clone(),
+            settled: Notify::new(),
+            live: broadcast::channel(FOLLOWED).0,
+            errors: Mutex::default(),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What the file says of it; of one that the file doesn't name any more, what it said last.
+    pub fn plan(&self) -> Arc<plan::Queue> {
+        self.plan.load_full()
+    }
+
+    /// Does the file name it?
+    pub fn is_in_plan(&self) -> bool {
+        self.in_plan.load(Ordering::Relaxed)
+    }
+
+    /// What orders its messages, if anything does.
+    pub fn order_by(&self) -> Option<HashBy> {
+        self.plan.load().order_by.clone()
+    }
+
+    /// How it names itself in `Nearside-Hops`.
+    pub fn hop(&self) -> String {
+        format!("{}@{}", self.name, self.store.tag)
+    }
+
+    /// What went wrong with the last delivery to a receiver; none: nothing did.
+    pub fn last_error(&self, receiver: &str) -> Option<String> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).get(receiver).cloned()
+    }
+
+    pub(crate) fn note_error(&self, receiver: &Arc<str>, error: Option<String>) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        match error {
+            Some(error) => {
+                errors.insert(receiver.clone(), error);
+            }
+            // Mostly there is none, so that this costs a look.
+            None => {
+                errors.remove(receiver);
+            }
+        }
+    }
+
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        self.plan.load().sign.clone()
+    }
+
+    pub(crate) fn receiver(&self, text: &str) -> Option<Receiver> {
+        self.plan.load().deliver.iter().find(|receiver| &**receiver.text() == text).cloned()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // What a panicking thread left half done is taken as it is: a restart reads it anew.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows a changed plan; none: the file doesn't name it any more.
+    pub(crate) fn follow(self: &Arc<Self>, plan: Option<&Arc<plan::Queue>>) {
+        self.in_plan.store(plan.is_some(), Ordering::Relaxed);
+        let mut state = self.lock();
+        match plan {
+            Some(plan) => {
+                self.plan.store(plan.clone());
+                state.set_rules(Rules::from(&**plan));
+                for receiver in state.missing_receivers() {
+                    let (index, text) = receiver;
+                    let what = What::Receiver { index, text: &text };
+                    self.write(&what, Room::Reserve, |_| {});
+                }
+            }
+            None => state.set_rules(Rules { receivers: Vec::new(), ..Rules::from(&*self.plan.load_full()) }),
+        }
+        drop(state);
+        self.store.wake.all();
+    }
+
+    /// Writes a record; it is applied when it is stable, and `then` is told. Under the queue's lock,
+    /// where the order of its records matters.
+    pub(crate) fn write(
+        self: &Arc<Self>,
+        what: &What<'_>,
+        room: Room,
+        then: impl FnOnce(&Result<Position, AppendError>) + Send + 'static,
+    ) {
+        let mut bytes = Vec::with_capacity(256);
+        Record { queue: &self.name, what: what.clone() }.write(&mut bytes);
+        let record = Bytes::from(bytes);
+        let (own, copy) = (self.clone(), record.clone());
+        self.store.append(record, room, move |at| {
+            if let Ok(position) = at {
+                own.apply(position, &copy);
+            }
+            then(&at);
+        });
+    }
+
+    /// Applies a record that is stable.
+    pub(crate) fn apply(&self, position: Position, record: &Bytes) {
+        let Ok(read) = Record::read(record) else {
+            // What this program wrote itself a moment ago, it can read.
+            return;
+        };
+        let mut state = self.lock();
+        state.apply(position, &read.what, wall_ms());
+        let may_take = state.may_take(wall_ms());
+        drop(state);
+        self.store.note_applied(position);
+        if may_take {
+            self.store.wake.one();
+        }
+        if let What::Accepted(accepted) = &read.what {
+            self.tell_followers(accepted);
+        }
+    }
+
+    /// Appends a record again, as it is; it is applied where it lies then.
+    pub(crate) fn append_again(self: &Arc<Self>, record: Bytes) -> Again {
+        let (tell, told) = oneshot::channel();
+        let (own, copy) = (self.clone(), record.clone());
+        self.store.append(record, Room::Reserve, move |at| {
+            if let (Ok(position), Ok(read)) = (&at, Record::read(&copy)) {
+                own.lock().apply(*position, &read.what, wall_ms());
+                own.store.note_applied(*position);
+            }
+            let _ = tell.send(at);
+        });
+        told
+    }
+}
+
+/// Where a record lies that was appended again.
+pub(crate) type Again = oneshot::Receiver<Result<Position, AppendError>>;
