@@ -99,7 +99,7 @@ impl admin::queue::Queues for Operated {
             let next = (numbers.len() == limit).then(|| numbers.last().map(|last| queue.id(*last))).flatten();
             let mut messages = Vec::with_capacity(numbers.len());
             for number in numbers {
-                if let Some(shown) = queue.show(number).await.map_err(unread)? {
+                if let Some(shown) = queue.show(number).await.map_err(|error| unread(&error))? {
                     messages.push(line(&queue, &shown));
                 }
             }
@@ -112,19 +112,19 @@ impl admin::queue::Queues for Operated {
         Box::pin(async move {
             let queue = queue?;
             let number = number(&queue, id.clone())?;
-            let shown = queue.show(number).await.map_err(unread)?;
+            let shown = queue.show(number).await.map_err(|error| unread(&error))?;
             shown.map(|shown| message(&queue, &shown)).ok_or(QueueError::NoMessage(id))
         })
     }
 
     fn pause(&self, queue: &str) -> Later<Result<(), QueueError>> {
         let queue = self.find(queue);
-        Box::pin(async move { queue?.pause(true).await.map_err(unwritten) })
+        Box::pin(async move { queue?.pause(true).await.map_err(|error| unwritten(&error)) })
     }
 
     fn resume(&self, queue: &str) -> Later<Result<(), QueueError>> {
         let queue = self.find(queue);
-        Box::pin(async move { queue?.pause(false).await.map_err(unwritten) })
+        Box::pin(async move { queue?.pause(false).await.map_err(|error| unwritten(&error)) })
     }
 
     fn replay(&self, queue: &str, order: ReplayOrder) -> Later<Result<u64, QueueError>> {
@@ -144,15 +144,15 @@ impl admin::queue::Queues for Operated {
                     let mut replayed = 0;
                     for number in numbers {
                         let one = begin(state::Which::All, Some(number));
-                        replayed += queue.replay(one).await.map_err(unwritten)?;
+                        replayed += queue.replay(one).await.map_err(|error| unwritten(&error))?;
                     }
                     Ok(replayed)
                 }
                 Which::State(MessageState::Done) => {
-                    queue.replay(begin(state::Which::Done, None)).await.map_err(unwritten)
+                    queue.replay(begin(state::Which::Done, None)).await.map_err(|error| unwritten(&error))
                 }
-                Which::State(_) => queue.replay(begin(state::Which::Dead, None)).await.map_err(unwritten),
-                Which::All => queue.replay(begin(state::Which::All, None)).await.map_err(unwritten),
+                Which::State(_) => queue.replay(begin(state::Which::Dead, None)).await.map_err(|error| unwritten(&error)),
+                Which::All => queue.replay(begin(state::Which::All, None)).await.map_err(|error| unwritten(&error)),
             }
         })
     }
@@ -166,13 +166,13 @@ impl admin::queue::Queues for Operated {
                 Which::Ids(ids) => {
                     let mut dropped = 0;
                     for id in ids {
-                        let there = queue.drop_one(number(&queue, id.clone())?).await.map_err(unwritten)?;
+                        let there = queue.drop_one(number(&queue, id.clone())?).await.map_err(|error| unwritten(&error))?;
                         dropped += u64::from(there);
                     }
                     Ok(dropped)
                 }
-                Which::State(state) => queue.drop_all(all(Some(state))).await.map_err(unwritten),
-                Which::All => queue.drop_all(all(None)).await.map_err(unwritten),
+                Which::State(state) => queue.drop_all(all(Some(state))).await.map_err(|error| unwritten(&error)),
+                Which::All => queue.drop_all(all(None)).await.map_err(|error| unwritten(&error)),
             }
         })
     }
@@ -211,7 +211,7 @@ impl admin::queue::Queues for Operated {
                 event: event.as_ref(),
                 fired: None,
             };
-            let accepted = queue.accept(new).await.map_err(refused)?;
+            let accepted = queue.accept(new).await.map_err(|why| refused(&why))?;
             Ok(Sent { id: accepted.id, queue: queue.name().to_string() })
         })
     }
@@ -244,15 +244,15 @@ fn outer(state: state::MessageState) -> MessageState {
     }
 }
 
-fn unwritten(error: AppendError) -> QueueError {
+fn unwritten(error: &AppendError) -> QueueError {
     QueueError::Unavailable(error.to_string())
 }
 
-fn unread(error: ReadError) -> QueueError {
+fn unread(error: &ReadError) -> QueueError {
     QueueError::Unavailable(error.to_string())
 }
 
-fn refused(refused: Refused) -> QueueError {
+fn refused(refused: &Refused) -> QueueError {
     match refused {
         Refused::Full { .. } | Refused::TooMany => QueueError::Full,
         Refused::OtherContent => QueueError::OtherContent,

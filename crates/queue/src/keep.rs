@@ -53,12 +53,8 @@ pub(crate) async fn keep(queues: Weak<Queues>) {
         if queues.is_closed() {
             return;
         }
-        for queue in queues.all().iter() {
-            // A statement of its own, so that the lock is let go between portions.
-            while {
-                let more = queue.lock().expire(wall_ms(), FORGOTTEN);
-                more
-            } {
+        for queue in &queues.all() {
+            while expire(queue) {
                 tokio::task::yield_now().await;
             }
             fire(queue).await;
@@ -68,6 +64,11 @@ pub(crate) async fn keep(queues: Weak<Queues>) {
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
     }
+}
+
+/// Forgets a portion of what is over; says whether there is more.
+fn expire(queue: &Queue) -> bool {
+    queue.lock().expire(wall_ms(), FORGOTTEN)
 }
 
 /// Sends what the clock sends, once for each time; of times that were slept through, the last one.

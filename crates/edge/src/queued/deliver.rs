@@ -1,6 +1,7 @@
 //! Deliveries: each data thread takes what is due, sends it as it would a client's request, and tells
 //! the queue what came of it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -46,11 +47,11 @@ pub(super) struct Came {
 }
 
 impl Came {
-    pub(super) fn failed(why: impl ToString) -> Came {
+    pub(super) fn failed(why: &dyn fmt::Display) -> Came {
         Came { status: 0, retry_after: None, text: why.to_string().into_bytes(), hopeless: false }
     }
 
-    pub(super) fn hopeless(why: impl ToString) -> Came {
+    pub(super) fn hopeless(why: &dyn fmt::Display) -> Came {
         Came { hopeless: true, ..Came::failed(why) }
     }
 }
@@ -102,7 +103,7 @@ async fn deliver(thread: &Arc<Thread>, outside: &World, task: Task) {
     };
     let came = match timeout(task.timeout(), send(thread, outside, &task, &message)).await {
         Ok(came) => came,
-        Err(_) => Came::failed("no whole answer in time"),
+        Err(_) => Came::failed(&"no whole answer in time"),
     };
     let took = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
     let Came { status, retry_after, hopeless, .. } = came;
@@ -113,12 +114,12 @@ async fn deliver(thread: &Arc<Thread>, outside: &World, task: Task) {
 async fn send(thread: &Arc<Thread>, outside: &World, task: &Task, message: &Message) -> Came {
     let signatures = match super::message::signatures(task, message).await {
         Ok(signatures) => signatures,
-        Err(error) => return Came::failed(error),
+        Err(error) => return Came::failed(&error),
     };
     match task.receiver() {
         Some(Receiver::Service(name)) => to_service(thread, task, message, &signatures, &name).await,
         Some(Receiver::Url(url)) => super::outside::send(outside, task, message, &signatures, &url).await,
-        None => Came::failed("the receiver isn't in the configuration any more"),
+        None => Came::failed(&"the receiver isn't in the configuration any more"),
     }
 }
 
@@ -142,14 +143,14 @@ async fn to_service(
 ) -> Came {
     let live = thread.live();
     let Some(party) = live.receiver(name) else {
-        return Came::failed("the service isn't in the configuration any more");
+        return Came::failed(&"the service isn't in the configuration any more");
     };
     party.service.count_request();
     let permit = match party.service.try_admit() {
         Some(permit) => Ok(permit),
         None => party.service.admit().await,
     };
-    let Ok(_permit) = permit else { return Came::failed("the service has all the requests it can take") };
+    let Ok(_permit) = permit else { return Came::failed(&"the service has all the requests it can take") };
     let content = message.content();
     let mut out = Vec::with_capacity(content.fields.len() + 512);
     out.extend_from_slice(content.method.as_bytes());
@@ -186,7 +187,7 @@ async fn to_service(
 
 fn failed(refusal: &Refusal, trail: &Trail) -> Came {
     match &trail.error {
-        Some(error) => Came::failed(format!("{}: {error}", refusal.detail)),
+        Some(error) => Came::failed(&format!("{}: {error}", refusal.detail)),
         None => Came::failed(&refusal.detail),
     }
 }
@@ -225,7 +226,7 @@ async fn read(answered: Answered<'_, Stored>) -> Came {
             if let Some(kind) = tries::kind(&failed) {
                 lease.finish(upstream::Outcome::Failed(kind), now);
             }
-            Came::failed(failed)
+            Came::failed(&failed)
         }
     }
 }

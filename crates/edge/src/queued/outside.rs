@@ -43,11 +43,11 @@ pub(super) async fn send(
 ) -> Came {
     let target = match Target::parse(url) {
         Ok(target) => target,
-        Err(error) => return Came::hopeless(error),
+        Err(error) => return Came::hopeless(&error),
     };
     let outside = match world.client() {
         Ok(outside) => outside,
-        Err(why) => return Came::failed(why),
+        Err(why) => return Came::failed(&why),
     };
     let content = message.content();
     let mut fields = content.fields.to_vec();
@@ -71,7 +71,7 @@ pub(super) async fn send(
             text.truncate(EXCERPT);
             Came { status: answer.status, retry_after, text, hopeless: false }
         }
-        Err(error) if error.is_worth_a_retry() => Came::failed(error),
-        Err(error) => Came::hopeless(error),
+        Err(error) if error.is_worth_a_retry() => Came::failed(&error),
+        Err(error) => Came::hopeless(&error),
     }
 }
