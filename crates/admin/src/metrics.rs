@@ -162,6 +162,8 @@ fn queues(page: &mut Page, queues: &[QueueView]) {
     of_each(page.gauge("nearside_queue_paused", help), |queue| f64::from(u8::from(queue.paused)));
     let help = "Messages that were accepted.";
     of_each(page.counter("nearside_queue_accepted_total", help), |queue| queue.counters.accepted as f64);
+    let help = "Messages that had the Idempotency-Key of one before.";
+    of_each(page.counter("nearside_queue_again_total", help), |queue| queue.counters.again as f64);
     let mut family = page.counter("nearside_queue_refused_total", "Messages that were not accepted.");
     for queue in queues {
         for (why, count) in &queue.counters.refused {

@@ -178,8 +178,10 @@ pub struct ReceiverView {
     pub receiver: String,
     /// The file names it. If not: its deliveries wait until it does.
     pub in_plan: bool,
-    /// Deliveries that are open and not in flight.
+    /// Deliveries that are due and wait for their turn.
     pub waiting: u64,
+    /// Deliveries that are not due yet.
+    pub delayed: u64,
     /// Deliveries in flight.
     pub in_flight: u64,
     /// Deliveries that were given up.
@@ -203,6 +205,8 @@ pub struct ReceiverView {
 pub struct Counters {
     /// Messages that were accepted.
     pub accepted: u64,
+    /// Messages that had the `Idempotency-Key` of one before, and so are not kept again.
+    pub again: u64,
     /// Deliveries that were taken.
     pub done: u64,
     /// Deliveries that failed and are tried again.

@@ -36,6 +36,7 @@ pub fn hooks() -> QueueView {
         receiver: receiver.to_owned(),
         in_plan: true,
         waiting: 3,
+        delayed: 1,
         in_flight: 2,
         dead: 0,
         limit: 32,
@@ -68,6 +69,7 @@ pub fn hooks() -> QueueView {
         receivers: vec![receiver("shop"), slow],
         counters: Counters {
             accepted: 81,
+            again: 6,
             done: 140,
             retried: 9,
             dead: 1,

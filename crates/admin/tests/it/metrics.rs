@@ -39,6 +39,7 @@ async fn all_names_are_there_from_the_start() {
             ("nearside_log_dropped_total", "counter"),
             ("nearside_log_trouble", "gauge"),
             ("nearside_queue_accepted_total", "counter"),
+            ("nearside_queue_again_total", "counter"),
             ("nearside_queue_bytes", "gauge"),
             ("nearside_queue_messages", "gauge"),
             ("nearside_queue_oldest_seconds", "gauge"),

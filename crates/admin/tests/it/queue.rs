@@ -57,17 +57,17 @@ async fn the_queues_at_a_glance() {
         "done": 70, "dead": 1, "bytes": 4096, "full": 10_u64 << 30, "oldest_seconds": 12.5,
         "receivers": [
             {
-                "receiver": "shop", "in_plan": true, "waiting": 3, "in_flight": 2, "dead": 0, "limit": 32,
+                "receiver": "shop", "in_plan": true, "waiting": 3, "delayed": 1, "in_flight": 2, "dead": 0, "limit": 32,
                 "concurrency": 32, "rate": 50.0,
             },
             {
-                "receiver": "https://hooks.example.com/in", "in_plan": true, "waiting": 3, "in_flight": 2,
+                "receiver": "https://hooks.example.com/in", "in_plan": true, "waiting": 3, "delayed": 1, "in_flight": 2,
                 "dead": 1, "limit": 4, "concurrency": 32, "rate": 50.0,
                 "held_until": "2026-11-23T22:00:01Z", "last_error": "503",
             },
         ],
         "counters": {
-            "accepted": 81, "done": 140, "retried": 9, "dead": 1, "refused": { "full": 4, "other_content": 0 },
+            "accepted": 81, "again": 6, "done": 140, "retried": 9, "dead": 1, "refused": { "full": 4, "other_content": 0 },
         },
     });
     assert_eq!(queues[0], hooks);
@@ -358,6 +358,7 @@ async fn metrics_tell_of_each_queue() {
     assert_eq!(value("nearside_queue_bytes"), 4096.0);
     assert_eq!(value("nearside_queue_paused"), 0.0);
     assert_eq!(value("nearside_queue_accepted_total"), 81.0);
+    assert_eq!(value("nearside_queue_again_total"), 6.0);
     let idle = [("queue", "nightly")];
     assert_eq!(page["nearside_queue_oldest_seconds"].value(&idle), 0.0);
     assert_eq!(page["nearside_log_bytes"].value(&[]), 1_048_576.0);

@@ -108,15 +108,26 @@ fn counters(queue: &QueueView) -> String {
         count(counted.retried),
         count(counted.dead),
     );
+    if counted.again > 0 {
+        let _ = write!(text, " · {} known by their key", count(counted.again));
+    }
     for (why, refused) in counted.refused.iter().filter(|(_, refused)| **refused > 0) {
         let _ = write!(text, " · {} refused ({})", count(*refused), why.replace('_', " "));
     }
     text + "\n"
 }
 
-const RECEIVERS: [&str; 7] = ["RECEIVER", "WAITING", "IN FLIGHT", "AT MOST", "RATE", "DEAD", ""];
-const RECEIVERS_ALIGN: [Align; 7] =
-    [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left];
+const RECEIVERS: [&str; 8] = ["RECEIVER", "WAITING", "DELAYED", "IN FLIGHT", "AT MOST", "RATE", "DEAD", ""];
+const RECEIVERS_ALIGN: [Align; 8] = [
+    Align::Left,
+    Align::Right,
+    Align::Right,
+    Align::Right,
+    Align::Right,
+    Align::Right,
+    Align::Right,
+    Align::Left,
+];
 
 fn receivers(receivers: &[ReceiverView], now: u64, paint: Paint) -> String {
     let mut rows = vec![RECEIVERS.map(str::to_owned)];
@@ -133,6 +144,7 @@ fn receivers(receivers: &[ReceiverView], now: u64, paint: Paint) -> String {
         [
             receiver.receiver.clone(),
             count(receiver.waiting),
+            count(receiver.delayed),
             count(receiver.in_flight),
             at_most,
             receiver.rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate}/s")),

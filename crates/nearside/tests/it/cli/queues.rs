@@ -25,6 +25,7 @@ fn receiver(receiver: &str) -> ReceiverView {
         receiver: receiver.to_owned(),
         in_plan: true,
         waiting: 3,
+        delayed: 1,
         in_flight: 2,
         dead: 0,
         limit: 32,
@@ -60,6 +61,7 @@ fn hooks() -> QueueView {
         receivers: vec![receiver("shop"), slow],
         counters: Counters {
             accepted: 1312,
+            again: 6,
             done: 140,
             retried: 9,
             dead: 1,
@@ -260,11 +262,11 @@ fn a_queue_is_shown_with_its_receivers() {
     --- stdout
     hooks · active · 4 KiB of 10 GiB
     1,234 waiting (the oldest for 12s) · 5 delayed · 2 running · 70 done · 1 dead
-    since the start: 1,312 accepted · 140 delivered · 9 retried · 1 dead · 4 refused (full)
+    since the start: 1,312 accepted · 140 delivered · 9 retried · 1 dead · 6 known by their key · 4 refused (full)
 
-    RECEIVER                      WAITING  IN FLIGHT  AT MOST  RATE  DEAD
-    shop                                3          2       32  50/s     0
-    https://hooks.example.com/in        3          2  4 of 32  50/s     1  held for 2h 30m; 503 \u{1b}[31mnot now
+    RECEIVER                      WAITING  DELAYED  IN FLIGHT  AT MOST  RATE  DEAD
+    shop                                3        1          2       32  50/s     0
+    https://hooks.example.com/in        3        1          2  4 of 32  50/s     1  held for 2h 30m; 503 \u{1b}[31mnot now
     "#);
     assert_snapshot!(api.run(&["show", "nightly"]), @r#"
     exit 0
