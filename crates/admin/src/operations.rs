@@ -57,9 +57,7 @@ pub trait Operations: Send + Sync + 'static {
     fn purge(&self, order: PurgeOrder) -> Later<Result<Vec<NodePurged>, String>>;
 
     /// The queues; none if neither the file nor the log knows of any.
-    fn queues(&self) -> Option<Arc<dyn Queues>> {
-        None
-    }
+    fn queues(&self) -> Option<Arc<dyn Queues>>;
 }
 
 /// A file that was taken.

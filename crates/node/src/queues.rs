@@ -32,7 +32,8 @@ impl Operated {
         let receivers = counts.receivers.iter().map(|receiver| ReceiverView {
             receiver: receiver.text.to_string(),
             in_plan: receiver.wanted,
-            waiting: receiver.waiting as u64,
+            waiting: receiver.waiting.saturating_sub(receiver.delayed) as u64,
+            delayed: receiver.delayed as u64,
             in_flight: receiver.in_flight.into(),
             dead: receiver.dead as u64,
             limit: receiver.limit,
@@ -62,6 +63,7 @@ impl Operated {
             receivers: receivers.collect(),
             counters: Counters {
                 accepted: counted.accepted,
+                again: counted.again,
                 done: counted.done,
                 retried: counted.retried,
                 dead: counted.dead,
