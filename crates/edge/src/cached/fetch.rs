@@ -292,9 +292,15 @@ async fn run(landing: Landing) {
 
 /// Waits till nobody is there who wants what is fetched, while enough is fetched for nobody already.
 async fn unwanted(job: &Job) {
-    job.flight.deserted().await;
-    if let Ok(_place) = job.kept().for_nobody.try_acquire() {
-        std::future::pending::<()>().await;
+    loop {
+        job.flight.deserted().await;
+        if let Ok(_place) = job.kept().for_nobody.try_acquire() {
+            std::future::pending::<()>().await;
+        }
+        job.close();
+        if !job.flight.has_passengers() {
+            return; // and nobody can have boarded since
+        }
     }
 }
 
