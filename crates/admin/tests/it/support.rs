@@ -212,7 +212,10 @@ impl Served {
         let plan = Arc::new(parse(file).unwrap().plan);
         let registry = Registry::new(upstream::Options::default(), Handle::current(), Arc::new(|_| {}));
         registry.apply(&plan);
-        let shared = Shared::new(Stats::new(plan.node.threads), Kept::new(Cache::new(1 << 20, 1 << 20)));
+        let kept = Kept::new(Cache::new(1 << 20, 1 << 20));
+        // The data path's own, which nobody asks here.
+        let none = queue::Queues::new(plan.node.threads, Handle::current(), Arc::new(|_| {}));
+        let shared = Shared::new(Stats::new(plan.node.threads), kept, none);
         let node = Arc::new(Fake {
             live: Arc::new(Live::new(&plan, &registry, &shared.stats)),
             registry,

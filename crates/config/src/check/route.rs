@@ -7,7 +7,7 @@ use super::names::Names;
 use super::{Known, cache, once, reach};
 use crate::file::{self, Headers};
 use crate::kind::{At, Map, Reader};
-use crate::plan::{self, Action, Forward, HeaderMatch, HeaderRules, HostMatch, PathMatch, Route};
+use crate::plan::{self, Action, CacheRules, Forward, HeaderMatch, HeaderRules, HostMatch, PathMatch, Route};
 use crate::report::{Source, Span};
 use crate::word::{FieldName, FieldValue, Method, OwnFieldName};
 
@@ -60,6 +60,7 @@ fn route(
         Some(rules) => cache::rules(rules, holds, reader).map(Some),
         None => Some(None),
     };
+    let cache = cache.map(|rules| rules.map(|rules| told_apart(rules, headers_match.as_deref())));
     let action = action(table, at, &for_services, known, reader);
     let (request_headers, response_headers) = match headers {
         Some(headers) => {
@@ -80,6 +81,15 @@ fn route(
         response_headers,
         line,
     })
+}
+
+/// Two routes for one URL that differ in the fields they want may lead to different services, so what a
+/// route wants of a field is part of its key.
+fn told_apart(mut rules: CacheRules, wanted: Option<&[HeaderMatch]>) -> CacheRules {
+    rules.key.headers.extend(wanted.unwrap_or_default().iter().map(|field| Arc::clone(&field.name)));
+    rules.key.headers.sort();
+    rules.key.headers.dedup();
+    rules
 }
 
 /// `host` and `path` as in the file, and a number from the second of its kind on.

@@ -173,6 +173,17 @@ largest = "1GB""#;
 }
 
 #[test]
+fn what_a_route_wants_of_fields_is_part_of_its_key() {
+    let keys = |wanted: &str| {
+        let text =
+            format!("match = {{ headers = {{ {wanted} }} }}\ncache = {{ key = {{ headers = [\"X-A\"] }} }}");
+        rules(&text).unwrap().key.headers.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(keys("\"X-Beta\" = \"1\""), ["x-a", "x-beta"]);
+    assert_eq!(keys("\"X-A\" = \"*\""), ["x-a"]);
+}
+
+#[test]
 fn mistakes_in_keys() {
     assert_snapshot!(said(&route("cache = { vary_query = [\"v\"], key = { query = \"sorted\" } }")), @r#"
     nearside.toml:4:47: error: `query` and `vary_query` both say what of the query counts
