@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use engine::{AppendError, Position, Room};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use upstream::clock::wall_ms;
 
 use crate::cloud_event::CloudEvent;
@@ -23,6 +25,9 @@ const HEAD: usize = 512 * 1024;
 
 /// Bytes that the head of a message counts for whose body comes in pieces, when it isn't known yet.
 const HEAD_COUNTED: u64 = 1024;
+
+/// How long an accept waits for the disk.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A message to be accepted.
 pub struct New<'a> {
@@ -80,7 +85,7 @@ pub enum Refused {
     /// The log failed: nothing is accepted until the node is started anew.
     #[error("nothing can be kept now: {0}")]
     Stopped(Arc<str>),
-    #[error("the same request is being accepted right now")]
+    #[error("the queue is being opened")]
     Busy,
     #[error("the queue is being closed")]
     Closed,
@@ -103,15 +108,15 @@ impl Queue {
     /// # Errors
     /// As [`Queue::accept`].
     pub fn has_room(&self, bytes: u64) -> Result<(), Refused> {
-        if let Some(trouble) = self.store.log.trouble() {
-            return Err(self.refuse(trouble.into()));
+        if let Some(stopped) = self.store.stopped() {
+            return Err(self.refuse(stopped.into()));
         }
         let room = self.lock().has_room(bytes);
         room.map_err(|refused| self.refuse(self.told(refused)))
     }
 
     /// Accepts a message: when this returns, it is on stable storage. It is accepted, or not, also if
-    /// nobody waits for the answer any more.
+    /// nobody waits for the answer any more. If the disk takes longer than [`PATIENCE`], nobody knows yet.
     ///
     /// # Errors
     /// [`Refused`]
@@ -129,7 +134,12 @@ impl Queue {
             let mut ended = std::pin::pin!(self.settled.notified());
             ended.as_mut().enable();
             match self.try_accept(&new, texts, dedupe) {
-                Tried::Written(stable) => return stable.await.unwrap_or(Err(Refused::Closed)),
+                Tried::Written(stable) => {
+                    return match timeout(PATIENCE, stable).await {
+                        Ok(told) => told.unwrap_or(Err(Refused::Closed)),
+                        Err(_) => Err(self.refuse(Refused::Stopped("the disk doesn't answer".into()))),
+                    };
+                }
                 Tried::Same(number) => {
                     self.counters.one(Count::Again);
                     return Ok(Accepted { id: self.id(number), again: true });

@@ -112,7 +112,7 @@ async fn fire(queue: &Arc<Queue>) {
 /// Writes a snapshot if much was written since the last, and cleans if much is of no use.
 async fn tend(queues: &Arc<Queues>, cleaned: &mut tokio::time::Instant) -> Result<(), String> {
     let Some(store) = queues.store() else { return Ok(()) };
-    if store.log.trouble().is_some() {
+    if store.stopped().is_some() {
         return Ok(());
     }
     let held = store.log.positions();

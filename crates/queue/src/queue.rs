@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -114,7 +115,8 @@ impl Queue {
     }
 
     /// Follows a changed plan; none: the file doesn't name it any more.
-    pub(crate) fn follow(self: &Arc<Self>, plan: Option<&Arc<plan::Queue>>) {
+    /// `told` is let go of when all receivers have their numbers.
+    pub(crate) fn follow(self: &Arc<Self>, plan: Option<&Arc<plan::Queue>>, told: &Sender<()>) {
         self.in_plan.store(plan.is_some(), Ordering::Relaxed);
         let mut state = self.lock();
         match plan {
@@ -124,7 +126,8 @@ impl Queue {
                 for receiver in state.missing_receivers() {
                     let (index, text) = receiver;
                     let what = What::Receiver { index, text: &text };
-                    self.write(&what, Room::Reserve, |_| {});
+                    let told = told.clone();
+                    self.write(&what, Room::Reserve, move |_| drop(told));
                 }
             }
             None => state.set_rules(Rules { receivers: Vec::new(), ..Rules::from(&*self.plan.load_full()) }),

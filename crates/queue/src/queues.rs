@@ -1,9 +1,12 @@
 //! All queues of a node: opened with what a log holds, kept in step with the plan, closed in order.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -60,6 +63,8 @@ pub struct Queues {
     /// Which queue is asked first for what is due.
     turn: AtomicUsize,
     snapshot_at: AtomicU64,
+    /// One plan is followed at a time.
+    opening: Mutex<()>,
     /// One snapshot at a time.
     writing: Mutex<()>,
     /// Nothing is taken any more.
@@ -88,6 +93,7 @@ impl Queues {
             open: OnceLock::new(),
             turn: AtomicUsize::new(0),
             snapshot_at: AtomicU64::new(0),
+            opening: Mutex::new(()),
             writing: Mutex::new(()),
             leaving: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -104,6 +110,7 @@ impl Queues {
         if plan.queues.is_empty() && self.open.get().is_none() {
             return Ok(());
         }
+        let _one = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         let named = |why: String| OpenError { folder: folder.display().to_string(), why };
         if self.open.get().is_none() {
             self.open(plan, folder, wait).map_err(named)?;
@@ -111,16 +118,20 @@ impl Queues {
         }
         let Some(open) = self.open.get() else { return Ok(()) };
         let mut all = BTreeMap::clone(&self.all.load());
+        let (told, known) = channel();
         for (name, queue) in &mut all {
-            queue.follow(plan.queues.get(name));
+            queue.follow(plan.queues.get(name), &told);
         }
         for (name, plan) in &plan.queues {
             if !all.contains_key(name) {
                 let queue = Queue::new(plan, true, State::new(Rules::from(&**plan)), &open.store);
-                queue.follow(Some(plan));
+                queue.follow(Some(plan), &told);
                 all.insert(name.clone(), queue);
             }
         }
+        drop(told);
+        // Messages can name receivers only once their numbers are stable; then all who tell are gone.
+        while known.recv_timeout(FINISH).is_ok() {}
         self.all.store(Arc::new(all));
         self.opened.send_replace(true);
         self.wake.all();
@@ -137,6 +148,7 @@ impl Queues {
     }
 
     fn open(&self, plan: &Plan, folder: &Path, wait: Duration) -> Result<(), String> {
+        private(folder).map_err(|error| error.to_string())?;
         let folder = Folder::open(folder).map_err(|error| error.to_string())?;
         let files: Arc<dyn Files> = Arc::new(folder);
         let owned = own(&*files, wait)?;
@@ -219,7 +231,9 @@ impl Queues {
     /// # Errors
     /// The time, in milliseconds since 1970.
     pub fn take(&self, now: u64) -> Result<Task, Option<u64>> {
-        if self.leaving.load(Ordering::Relaxed) {
+        let Some(open) = self.open.get() else { return Err(None) };
+        // What is delivered while nothing can be written would be delivered again and again.
+        if self.leaving.load(Ordering::Relaxed) || open.store.stopped().is_some() {
             return Err(None);
         }
         let all = self.all.load();
@@ -308,6 +322,14 @@ impl Queues {
         let _ = tokio::task::spawn_blocking(move || embedded.close()).await;
         open.owned.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
+}
+
+/// Makes the folder, readable for its owner alone: messages may hold secrets.
+fn private(folder: &Path) -> io::Result<()> {
+    if folder.exists() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// Makes the folder this process's own, before anything in it is read.

@@ -42,6 +42,12 @@ impl Store {
         self.log.append(vec![Append { record, room, done: Box::new(done) }]);
     }
 
+    /// Why nothing can be written any more, if so: the log has stopped, or is closed. A full disk is
+    /// something else, since space may come back with the next record that is tried.
+    pub(crate) fn stopped(&self) -> Option<AppendError> {
+        self.log.trouble().filter(|trouble| !matches!(trouble, AppendError::Full(_)))
+    }
+
     /// Everything up to and with this record has been applied.
     pub(crate) fn note_applied(&self, position: Position) {
         self.applied.fetch_max(position.0, Ordering::Release);
