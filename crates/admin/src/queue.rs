@@ -435,9 +435,6 @@ pub enum QueueError {
     /// Its `Idempotency-Key` was used for another message.
     #[error("this Idempotency-Key was used for another message: take a new one")]
     OtherContent,
-    /// A message with its `Idempotency-Key` is being stored at this moment.
-    #[error("a message with this Idempotency-Key is being stored: ask again")]
-    Pending,
     /// It may keep no more.
     #[error("the queue is full: nothing is accepted that can't be kept")]
     Full,

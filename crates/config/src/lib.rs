@@ -14,6 +14,7 @@ pub mod near;
 pub mod net;
 pub mod plan;
 mod proxy;
+pub mod public;
 mod report;
 mod scalar;
 pub mod units;

@@ -136,6 +136,7 @@ impl Embedded {
             generation: found.generation,
             limit,
             freed: VecDeque::new(),
+            short: false,
         };
         let (refusals, refused) = channel::<(Vec<Done>, AppendError)>();
         spawn("engine-refusals", move || {

@@ -153,8 +153,12 @@ impl admin::queue::Queues for Operated {
                 Which::State(MessageState::Done) => {
                     queue.replay(begin(state::Which::Done, None)).await.map_err(|error| unwritten(&error))
                 }
-                Which::State(_) => queue.replay(begin(state::Which::Dead, None)).await.map_err(|error| unwritten(&error)),
-                Which::All => queue.replay(begin(state::Which::All, None)).await.map_err(|error| unwritten(&error)),
+                Which::State(_) => {
+                    queue.replay(begin(state::Which::Dead, None)).await.map_err(|error| unwritten(&error))
+                }
+                Which::All => {
+                    queue.replay(begin(state::Which::All, None)).await.map_err(|error| unwritten(&error))
+                }
             }
         })
     }
@@ -168,12 +172,17 @@ impl admin::queue::Queues for Operated {
                 Which::Ids(ids) => {
                     let mut dropped = 0;
                     for id in ids {
-                        let there = queue.drop_one(number(&queue, id.clone())?).await.map_err(|error| unwritten(&error))?;
+                        let there = queue
+                            .drop_one(number(&queue, id.clone())?)
+                            .await
+                            .map_err(|error| unwritten(&error))?;
                         dropped += u64::from(there);
                     }
                     Ok(dropped)
                 }
-                Which::State(state) => queue.drop_all(all(Some(state))).await.map_err(|error| unwritten(&error)),
+                Which::State(state) => {
+                    queue.drop_all(all(Some(state))).await.map_err(|error| unwritten(&error))
+                }
                 Which::All => queue.drop_all(all(None)).await.map_err(|error| unwritten(&error)),
             }
         })
@@ -259,8 +268,7 @@ fn refused(refused: &Refused) -> QueueError {
         Refused::Full { .. } | Refused::TooMany => QueueError::Full,
         Refused::OtherContent => QueueError::OtherContent,
         Refused::TooLarge { .. } => QueueError::TooLarge(refused.to_string()),
-        Refused::Busy => QueueError::Pending,
-        Refused::Stopped(_) | Refused::Closed => QueueError::Unavailable(refused.to_string()),
+        Refused::Busy | Refused::Stopped(_) | Refused::Closed => QueueError::Unavailable(refused.to_string()),
     }
 }
 

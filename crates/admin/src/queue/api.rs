@@ -68,7 +68,7 @@ impl Asked {
             QueueError::NoQueue => return self.unknown(),
             QueueError::NoMessage(_) => StatusCode::NOT_FOUND,
             QueueError::Wrong(_) => StatusCode::BAD_REQUEST,
-            QueueError::NotInPlan | QueueError::Pending => StatusCode::CONFLICT,
+            QueueError::NotInPlan => StatusCode::CONFLICT,
             QueueError::OtherContent => StatusCode::UNPROCESSABLE_ENTITY,
             QueueError::Full => StatusCode::INSUFFICIENT_STORAGE,
             QueueError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

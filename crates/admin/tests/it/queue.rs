@@ -288,7 +288,6 @@ async fn what_a_queue_refuses_has_a_status_of_its_own() {
     let refusals = [
         (QueueError::Wrong("a delay of 2y is too long".to_owned()), 400, "a delay of 2y"),
         (QueueError::NotInPlan, 409, "doesn't name this queue any more"),
-        (QueueError::Pending, 409, "ask again"),
         (QueueError::OtherContent, 422, "take a new one"),
         (QueueError::Full, 507, "full"),
         (QueueError::TooLarge("a body has 64 MiB".to_owned()), 413, "64 MiB"),

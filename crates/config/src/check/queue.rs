@@ -8,8 +8,8 @@ use super::once;
 use crate::cron::Cron;
 use crate::file;
 use crate::kind::{At, Map, Reader};
-use crate::net::is_private;
 use crate::plan::{Every, Queue, Receiver, Redelivery, Secret};
+use crate::public::is_public;
 use crate::report::{Span, quote};
 use crate::units::show_duration;
 use crate::word::{FieldValue, Name, OwnFieldName};
@@ -108,7 +108,9 @@ fn receivers(
 /// Will it surely be refused when it is delivered to? What a name means is known only then.
 fn leads_inside(receiver: &Receiver) -> bool {
     let Some(url) = receiver.url() else { return false };
-    url.host.parse::<IpAddr>().map_or_else(|_| url.host.eq_ignore_ascii_case("localhost"), is_private)
+    url.host
+        .parse::<IpAddr>()
+        .map_or_else(|_| url.host.eq_ignore_ascii_case("localhost"), |ip| !is_public(ip))
 }
 
 fn redelivery(table: At<file::Redelivery>, reader: &mut Reader<'_>) -> Option<Redelivery> {

@@ -10,8 +10,6 @@ use crate::log::{Append, AppendError, LARGEST, Room};
 
 /// What a waiting record takes beside its bytes, about.
 const BESIDE: usize = 128;
-/// How often the writer looks whether there is space again.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Records that go into one batch.
 pub struct Group {
@@ -56,7 +54,9 @@ pub fn groups(records: Vec<Append>, limit: usize) -> Result<Vec<Group>, (usize, 
         bytes += on_disk(&append);
         group.push_back(append);
     }
-    groups.push(Group::of(group));
+    if !group.is_empty() {
+        groups.push(Group::of(group));
+    }
     Ok(groups)
 }
 
@@ -148,23 +148,21 @@ impl Inbox {
         self.lock().over.clone()
     }
 
-    /// Waits for work, and takes all of it. There may be none, if the writer is to look for space.
-    pub fn take(&self, short_of_space: bool) -> Work {
-        let mut waiting = self.lock();
-        while waiting.work.groups.is_empty() && waiting.work.freed.is_empty() && !waiting.work.last {
-            if short_of_space {
-                let (woken, timeout) =
-                    self.bell.wait_timeout(waiting, RETRY).unwrap_or_else(PoisonError::into_inner);
-                waiting = woken;
-                if timeout.timed_out() {
-                    break;
-                }
-            } else {
-                waiting = self.bell.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+    /// Waits for work, at most so long if that is given, and takes all of it.
+    pub fn take(&self, limit: Option<Duration>) -> Work {
+        let idle = |waiting: &mut Waiting| {
+            waiting.work.groups.is_empty() && waiting.work.freed.is_empty() && !waiting.work.last
+        };
+        let waiting = self.lock();
+        let mut waiting = match limit {
+            None => self.bell.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                let waited = self.bell.wait_timeout_while(waiting, limit, idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
             }
-        }
+        };
         let last = waiting.work.last;
-        Work { last, ..std::mem::take(&mut waiting.work) }
+        std::mem::replace(&mut waiting.work, Work { last, ..Work::default() })
     }
 
     /// So many bytes of memory of what was taken are written, or never will be.

@@ -58,7 +58,6 @@ pub fn recover(
     let generation = scan.generation.saturating_add(1);
     let mut found = Found { log, generation, store, segments, active };
     settle(&mut found, unsure).map_err(OpenError::Io)?;
-    files.sync().map_err(OpenError::Io)?;
     // If there's no space for the reserve now, it is made as soon as there is.
     let _ = found.store.stock(RESERVE);
     Ok(found)
@@ -144,7 +143,7 @@ struct Scan<'a, 'v> {
     visit: Visit<'v>,
 }
 
-/// Where the last batch that holds records begins. From there on, what can be read may still not be on disk.
+/// Where the last batch begins: it can be read, and still may not be on disk.
 #[derive(Clone, Copy)]
 struct Unsure(u64);
 
@@ -186,11 +185,9 @@ impl Scan<'_, '_> {
             let why = match batch.and_then(|batch| batch.not_older(self.generation)) {
                 Ok(batch) => {
                     self.generation = batch.generation;
-                    if self.show(batch) {
-                        unsure = Unsure(at);
-                    }
+                    self.show(batch);
                     segment.mark(at);
-                    at = batch.end();
+                    (unsure, at) = (Unsure(at), batch.end());
                     continue;
                 }
                 Err(why) => why,
@@ -206,16 +203,13 @@ impl Scan<'_, '_> {
         Ok((Active { number, base, limit, at, file }, unsure))
     }
 
-    /// Shows a batch's records; has it any?
-    fn show(&mut self, batch: Batch<'_>) -> bool {
-        let mut some = false;
+    /// Shows a batch's records.
+    fn show(&mut self, batch: Batch<'_>) {
         for (position, record) in batch.records() {
-            some = true;
             if self.from.is_none_or(|from| position >= from) {
                 (self.visit)(position, record);
             }
         }
-        some
     }
 
     /// Is there a good batch anywhere behind this position?
@@ -285,24 +279,24 @@ impl Window<'_> {
 /// Makes what was read stable, and what was cut off unreadable for ever.
 ///
 /// The last batch is written again: if the process before this one could not sync it, the system may take
-/// it for written. Behind it comes an empty batch of the new generation, in place of what a crash left.
+/// it for written. Then comes an empty batch of the new generation, in place of what a crash left.
 fn settle(found: &mut Found, unsure: Unsure) -> io::Result<()> {
     let active = &mut found.active;
-    let known = (active.at - unsure.0) as usize;
-    let mut bytes = vec![0; known];
-    if known > 0 {
-        active.file.read(&mut bytes, unsure.0 - active.base)?;
+    let mut last = vec![0; (active.at - unsure.0) as usize];
+    if !last.is_empty() {
+        active.file.read(&mut last, unsure.0 - active.base)?;
+        active.file.write(&last, unsure.0 - active.base)?;
+        active.file.sync()?;
     }
     if active.at + BATCH_HEAD as u64 <= active.limit {
         let mut mark = Composer::default();
         mark.begin(found.log, found.generation, active.at);
-        bytes.extend_from_slice(mark.finish());
+        active.file.write(mark.finish(), active.at - active.base)?;
+        active.file.sync()?;
         active.at += BATCH_HEAD as u64;
     }
-    active.file.write(&bytes, unsure.0 - active.base)?;
-    active.file.sync()?;
-    if let Some(last) = found.segments.back_mut() {
-        last.end = active.at;
+    if let Some(segment) = found.segments.back_mut() {
+        segment.end = active.at;
     }
     Ok(())
 }

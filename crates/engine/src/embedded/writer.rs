@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::format::{BATCH_HEAD, Composer, SEGMENT_HEAD, SegmentHead};
 use super::inbox::{Group, Work};
@@ -17,6 +18,8 @@ use crate::log::{AppendError, Done, Position, Room};
 
 /// Spares that only records of [`Room::Reserve`] may take.
 pub const RESERVE: usize = 1;
+/// How often the writer looks whether there is space again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The segment that is written.
 pub struct Active {
@@ -46,6 +49,8 @@ pub struct Writer {
     pub limit: usize,
     /// Numbers and lengths of segments that can go.
     pub freed: VecDeque<(u64, u64)>,
+    /// Something was refused, and it isn't known yet that there's space again.
+    pub short: bool,
 }
 
 /// Why nothing more is written.
@@ -64,56 +69,66 @@ impl Writer {
         if ended.is_err() {
             let why = AppendError::Stopped("the thread that writes panicked".into());
             shared.inbox.close(why.clone());
-            tell_all(shared.inbox.take(false).groups, &why);
+            tell_all(shared.inbox.take(None).groups, &why);
         }
         shared.busy(false);
     }
 
     fn work(&mut self) {
         let mut composer = Composer::default();
-        let mut short: Option<Arc<str>> = None;
         loop {
-            let Work { mut groups, freed, last } = self.shared.inbox.take(short.is_some());
+            let Work { mut groups, freed, last } = self.shared.inbox.take(self.rest());
             let idle = groups.is_empty();
             self.freed.extend(freed);
-            let done =
-                self.write_all(&mut groups, &mut composer).and_then(|full| Ok((full, self.tidy(idle)?)));
+            self.shared.busy(true);
+            let done = self.write_all(&mut groups, &mut composer).and_then(|all| Ok(self.tidy(idle)? && all));
             self.shared.busy(false);
             match done {
-                Ok((full, untidy)) => {
-                    // What may take the reserve was written perhaps, and the rest would still be refused.
-                    let still = short.filter(|_| self.store.spares() < RESERVE);
-                    short = full.or(untidy).or(still);
-                    self.shared.short(short.clone());
+                // What may take the reserve was written perhaps, and the rest would still be refused.
+                Ok(all) if all && self.short && self.store.spares() >= RESERVE => {
+                    self.short = false;
+                    self.shared.short(None);
                 }
+                Ok(_) => {}
                 Err(stop) => return self.stop(stop, groups),
             }
-            if last {
+            if last && (self.short || self.freed.is_empty()) {
                 return;
             }
         }
     }
 
-    /// Writes what there's space for, and says why there isn't for more.
-    fn write_all(
-        &mut self,
-        groups: &mut VecDeque<Group>,
-        composer: &mut Composer,
-    ) -> Result<Option<Arc<str>>, Stop> {
-        let mut full = None;
+    /// How long there's nothing to do unless something comes; none: for ever.
+    fn rest(&self) -> Option<Duration> {
+        match (self.short, self.freed.is_empty()) {
+            (true, _) => Some(RETRY),
+            (false, false) => Some(Duration::ZERO),
+            (false, true) => None,
+        }
+    }
+
+    /// There's no space. To be said before anybody is told, so that who is finds it so.
+    fn fall_short(&mut self, why: &Arc<str>) {
+        self.short = true;
+        self.shared.short(Some(why.clone()));
+    }
+
+    /// Writes what there's space for; was that all?
+    fn write_all(&mut self, groups: &mut VecDeque<Group>, composer: &mut Composer) -> Result<bool, Stop> {
+        let mut all = true;
         while let Some(group) = groups.front() {
             self.shared.busy(true);
             let room = group.room;
             match self.make_room(BATCH_HEAD + group.bytes, room) {
-                Ok(()) => full = self.write(groups, composer)?.or(full),
+                Ok(()) => all &= self.write(groups, composer)?,
                 Err(Trouble::Full(why)) => {
                     self.refuse(groups, room, &why);
-                    full = Some(why);
+                    all = false;
                 }
                 Err(Trouble::Stopped(why)) => return Err(Stop { why, unsure: Vec::new() }),
             }
         }
-        Ok(full)
+        Ok(all)
     }
 
     /// Sees to it that so many bytes fit into the segment that is written.
@@ -141,12 +156,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes one batch of the first groups, and tells. What the disk doesn't take is refused.
-    fn write(
-        &mut self,
-        groups: &mut VecDeque<Group>,
-        composer: &mut Composer,
-    ) -> Result<Option<Arc<str>>, Stop> {
+    /// Writes one batch of the first groups, and tells. False: the disk didn't take it.
+    fn write(&mut self, groups: &mut VecDeque<Group>, composer: &mut Composer) -> Result<bool, Stop> {
         let at = self.active.at;
         let mut told: Vec<(Done, Position)> = Vec::new();
         let mut weight = 0;
@@ -167,8 +178,9 @@ impl Writer {
         // A failed write has not written its last byte, so what there is of the batch is none.
         if let Err(error) = written {
             let why: Arc<str> = error.to_string().into();
-            tell(told.into_iter().map(|(done, _)| done), &AppendError::Full(why.clone()));
-            return Ok(Some(why));
+            self.fall_short(&why);
+            tell(told.into_iter().map(|(done, _)| done), &AppendError::Full(why));
+            return Ok(false);
         }
         if let Err(error) = self.active.file.sync() {
             let unsure = told.into_iter().map(|(done, _)| done).collect();
@@ -180,19 +192,20 @@ impl Writer {
         for (done, position) in told {
             done(Ok(position));
         }
-        self.shared.news.send_replace(false);
-        Ok(None)
+        self.shared.news.send_modify(|_| {});
+        Ok(true)
     }
 
     /// May this group be in a batch that has so many bytes already?
     fn joins(&self, group: &Group, bytes: usize) -> bool {
-        let fits = bytes == BATCH_HEAD || bytes + group.bytes <= BATCH_HEAD + self.limit;
+        let fits = bytes + group.bytes <= BATCH_HEAD + self.limit;
         let has_room = self.active.at + (bytes + group.bytes) as u64 <= self.active.limit;
         fits && has_room && (group.room == Room::Reserve || self.store.spares() >= RESERVE)
     }
 
     /// There's no space for records of this kind.
-    fn refuse(&self, groups: &mut VecDeque<Group>, room: Room, why: &Arc<str>) {
+    fn refuse(&mut self, groups: &mut VecDeque<Group>, room: Room, why: &Arc<str>) {
+        self.fall_short(why);
         let (refused, left) =
             groups.drain(..).partition(|group| room == Room::Reserve || group.room == Room::Ordinary);
         *groups = left;
@@ -201,21 +214,24 @@ impl Writer {
         tell_all(refused, &AppendError::Full(why.clone()));
     }
 
-    /// Gives back the space of segments that can go, and looks for more if there's time. Says why there's
-    /// none.
-    fn tidy(&mut self, idle: bool) -> Result<Option<Arc<str>>, Stop> {
-        while let Some(&(number, length)) = self.freed.front() {
-            self.shared.busy(true);
+    /// Gives back the space of one segment that can go: more at once would keep records waiting. Looks for a
+    /// spare if there's time. False: it must be tried again.
+    fn tidy(&mut self, idle: bool) -> Result<bool, Stop> {
+        if let Some(&(number, length)) = self.freed.front() {
             match self.store.retire(number, length) {
-                Ok(()) => self.freed.pop_front(),
-                Err(Trouble::Full(why)) => return Ok(Some(why)),
+                Ok(()) => drop(self.freed.pop_front()),
+                Err(Trouble::Full(why)) => {
+                    self.fall_short(&why);
+                    return Ok(false);
+                }
                 Err(Trouble::Stopped(why)) => return Err(Stop { why, unsure: Vec::new() }),
-            };
+            }
         }
-        match self.store.stock(if idle { RESERVE } else { 0 }) {
-            Ok(()) => Ok(None),
-            Err(Trouble::Full(why) | Trouble::Stopped(why)) => Ok(Some(why)),
+        if idle && let Err(Trouble::Full(why) | Trouble::Stopped(why)) = self.store.stock(RESERVE) {
+            self.fall_short(&why);
+            return Ok(false);
         }
+        Ok(true)
     }
 
     /// Nothing is written from now on.
@@ -224,7 +240,7 @@ impl Writer {
         self.shared.inbox.close(why.clone());
         tell(stop.unsure.into_iter(), &why);
         tell_all(left, &why);
-        tell_all(self.shared.inbox.take(false).groups, &why);
+        tell_all(self.shared.inbox.take(None).groups, &why);
     }
 }
 

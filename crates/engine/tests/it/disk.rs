@@ -228,6 +228,16 @@ impl Node {
         Node { lasting: bytes.clone(), now: bytes, unsynced: Vec::new() }
     }
 
+    /// All that was not synced is on the disk now.
+    fn keep(&mut self) {
+        for change in self.unsynced.drain(..) {
+            match change {
+                Change::Resize(size) => self.lasting.resize(size, 0),
+                Change::Write(at, written) => put(&mut self.lasting, at, &written),
+            }
+        }
+    }
+
     /// What is on the disk if all stops now.
     fn torn(&self, dice: &mut Dice) -> Vec<u8> {
         let mut bytes = self.lasting.clone();
@@ -387,8 +397,13 @@ impl File for Open {
             world.failing = Failing::Nothing;
         }
         let node = &mut world.nodes[self.node];
-        node.lasting = if failing { node.torn(&mut Dice(node.now.len() as u64)) } else { node.now.clone() };
-        node.unsynced.clear();
+        // What an earlier sync failed to write is not written by this one either.
+        if failing {
+            node.lasting = node.torn(&mut Dice(node.now.len() as u64));
+            node.unsynced.clear();
+        } else {
+            node.keep();
+        }
         if failing { Err(io::Error::other("the disk fails")) } else { Ok(()) }
     }
 

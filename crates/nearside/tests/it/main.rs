@@ -14,4 +14,5 @@ mod life;
 mod life_outside;
 mod malformed;
 mod promises;
+mod queue;
 mod support;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::exchange::Conn;
-use super::public::is_public;
+use super::is_public;
 use super::{OutsideError, Target, Trust};
 use crate::resolve::Names;
 
@@ -154,7 +154,7 @@ mod tests {
         let private = usable(ips(&["::ffff:10.0.0.1", "127.0.0.1"]), false);
         assert_eq!(
             private.unwrap_err().to_string(),
-            "the URL leads to ::ffff:10.0.0.1, which is no public address (allow_private = true would let it)"
+            "the URL leads to ::ffff:10.0.0.1, which is no public address (allow_private_addresses = true would let it)"
         );
         assert!(matches!(usable(Vec::new(), true), Err(OutsideError::Name(_))));
         assert_eq!(usable(vec![mixed[1]; 99], false).unwrap().len(), ADDRESSES);

@@ -16,7 +16,7 @@ pub enum OutsideError {
     BadUrl(&'static str),
     #[error("the message can't be sent: {0}")]
     BadMessage(&'static str),
-    #[error("the URL leads to {0}, which is no public address (allow_private = true would let it)")]
+    #[error("the URL leads to {0}, which is no public address (allow_private_addresses = true would let it)")]
     Private(IpAddr),
     #[error("{0}")]
     Name(String),

@@ -14,7 +14,6 @@ mod error;
 mod exchange;
 mod message;
 mod pool;
-mod public;
 mod target;
 mod trust;
 
@@ -26,8 +25,8 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 use wire::Fields;
 
+pub use config::public::is_public;
 pub use error::{BadCertificate, OutsideError};
-pub use public::is_public;
 pub use target::Target;
 pub use trust::Trust;
 

@@ -37,13 +37,19 @@ impl Beside {
     }
 
     fn tables(self, hanging: u16) -> String {
-        let deliver = if self == Self::Hanging { "\"sink\", \"stuck\"" } else { "\"sink\"" };
-        let queue = format!(
-            "[queue.q]\ndeliver = [{deliver}]\norder_by = \"header:X-Key\"\nconcurrency = {CONCURRENCY}\n"
-        );
-        let timeout = "timeout = { response = \"10m\" }";
-        format!("{queue}\n[service.stuck]\nendpoints = [\"http://127.0.0.1:{hanging}\"]\n{timeout}\n")
+        let (receivers, service) = match self {
+            Self::Hanging => ("\"sink\", \"stuck\"", stuck(hanging)),
+            _ => ("\"sink\"", String::new()),
+        };
+        let queue = format!("[queue.q]\ndeliver = [{receivers}]\norder_by = \"header:X-Key\"\n");
+        format!("{queue}concurrency = {CONCURRENCY}\n\n{service}")
     }
+}
+
+/// The service that never answers, and is given the time to.
+fn stuck(port: u16) -> String {
+    let timeout = "timeout = { response = \"10m\" }";
+    format!("[service.stuck]\nendpoints = [\"http://127.0.0.1:{port}\"]\n{timeout}\n")
 }
 
 /// Measures each case in each round, another one first each time, and writes the section.

@@ -149,7 +149,8 @@ async fn connection(order: &Order, number: usize, next: &AtomicU64, start: Insta
         if message >= order.count {
             return Ok(seen);
         }
-        template.fill(now(), if order.key == Some(Key::Each) { message } else { 0 });
+        // No message's own key is the one that others have in common.
+        template.fill(now(), if order.key == Some(Key::Each) { message + 1 } else { 0 });
         stream.write_all(&template.bytes).await?;
         match timeout(PATIENCE, verdict(&mut stream, order.wire, &mut buffer)).await?? {
             true => seen.accepted.add_time(sent.elapsed()),

@@ -350,3 +350,62 @@ fn explain_asks_a_node_what_is_stored() {
     assert!(shown.contains(cache), "{shown}");
     assert_eq!(endpoint.hits(), 0);
 }
+
+/// A node whose queue delivers to this endpoint.
+fn with_queue(endpoint: &Endpoint) -> Nearside {
+    Nearside::start(&format!(
+        "[node]\nname = \"eu-1\"\n[service.shop]\nendpoints = [\"{}\"]\n[[route]]\npath = \"/hooks/*\"\nqueue = \"hooks\"\n\
+         [queue.hooks]\ndeliver = [\"shop\"]\n",
+        endpoint.url()
+    ))
+}
+
+#[test]
+fn a_dead_letter_is_found_read_and_replayed() {
+    let endpoint = Endpoint::start(Behaviour::Status(410));
+    let node = with_queue(&endpoint);
+    let admin = admin(&node);
+    let queue = |args: &[&str]| run(&[&["queue"], args, &[admin.as_str()]].concat());
+    let sent = json(&queue(&["send", "hooks", "--path", "/hooks/in?a=b", "-d", "order 7", "--json"]));
+    let id = sent["id"].as_str().unwrap();
+    let dead = || json(&queue(&["messages", "hooks", "--state", "dead", "--json"]));
+    until("a dead letter", || dead()["messages"][0]["id"] == id);
+    let shown = queue(&["message", "hooks", id]);
+    assert!(shown.contains("RECEIVER shop · dead after 1 attempt\n"), "{shown}");
+    assert!(shown.contains("\nBODY\norder 7\n") && shown.contains("  410\n"), "{shown}");
+
+    endpoint.behave(Behaviour::Echo);
+    assert_eq!(queue(&["replay", "hooks", id]), "exit 0\n--- stdout\ndelivered again: 1 message\n");
+    until("the message is done", || json(&queue(&["show", "hooks", "--json"]))["done"] == 1);
+    let seen = endpoint.seen();
+    let bodies: Vec<String> = seen.iter().map(|request| request.text()).collect();
+    assert_eq!((bodies, seen[1].target()), (vec!["order 7".to_owned(); 2], "/hooks/in?a=b"));
+}
+
+#[test]
+fn a_paused_queue_delivers_nothing_until_it_goes_on() {
+    let endpoint = Endpoint::start(Behaviour::Echo);
+    let node = with_queue(&endpoint);
+    let admin = admin(&node);
+    let queue = |args: &[&str]| run(&[&["queue"], args, &[admin.as_str()]].concat());
+    assert!(queue(&["pause", "hooks"]).contains("hooks is paused"));
+    let ids: Vec<String> = (0..3)
+        .map(|_| json(&queue(&["send", "hooks", "--json"]))["id"].as_str().unwrap().to_owned())
+        .collect();
+    let listed = queue(&["list"]);
+    assert!(listed.contains("hooks  paused        3"), "{listed}");
+    assert_eq!(queue(&["drop", "hooks", &ids[0]]), "exit 0\n--- stdout\ndropped: 1 message\n");
+    assert!(queue(&["message", "hooks", &ids[0]]).contains("keeps no message"));
+    assert_eq!(endpoint.hits(), 0);
+    assert!(queue(&["resume", "hooks"]).contains("hooks is delivering again"));
+    until("what waited is delivered", || json(&queue(&["show", "hooks", "--json"]))["done"] == 2);
+    assert_eq!(endpoint.hits(), 2);
+    let late = queue(&["send", "hooks", "--delay", "400d"]);
+    assert!(late.contains("a message can be put off by 365 days at most"), "{late}");
+    let once = ["send", "hooks", "--key", "k", "--data", "a", "--json"];
+    assert_eq!(json(&queue(&once))["id"], json(&queue(&once))["id"]);
+    let other = queue(&["send", "hooks", "--key", "k", "--data", "b"]);
+    assert!(other.contains("this Idempotency-Key was used for another message"), "{other}");
+    let status = run(&["status", &admin]);
+    assert!(status.contains("\nQUEUE  STATE "), "{status}");
+}

@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use config::net::Cidr;
+use crate::net::Cidr;
 
 /// IPv4 ranges that aren't public.
 const RESERVED_V4: [Cidr; 15] = [
