@@ -141,7 +141,7 @@ impl admin::queue::Queues for Operated {
             let begin = |which, one| Replaying::new(which, one, only, order.per_second, now);
             match order.which {
                 Which::Ids(ids) => {
-                    let numbers = ids.into_iter().map(|id| number(&queue, id));
+                    let numbers = ids.into_iter().map(|id| there(&queue, id));
                     let numbers = numbers.collect::<Result<Vec<Number>, QueueError>>()?;
                     let mut replayed = 0;
                     for number in numbers {
@@ -170,12 +170,10 @@ impl admin::queue::Queues for Operated {
             let all = |state: Option<MessageState>| Dropping::new(state.map(inner), None);
             match order.which {
                 Which::Ids(ids) => {
+                    let numbers = ids.into_iter().map(|id| there(&queue, id));
                     let mut dropped = 0;
-                    for id in ids {
-                        let there = queue
-                            .drop_one(number(&queue, id.clone())?)
-                            .await
-                            .map_err(|error| unwritten(&error))?;
+                    for number in numbers.collect::<Result<Vec<Number>, QueueError>>()? {
+                        let there = queue.drop_one(number).await.map_err(|error| unwritten(&error))?;
                         dropped += u64::from(there);
                     }
                     Ok(dropped)
@@ -230,6 +228,12 @@ impl admin::queue::Queues for Operated {
 
 fn number(queue: &Queue, id: String) -> Result<Number, QueueError> {
     queue.number(&id).ok_or(QueueError::NoMessage(id))
+}
+
+/// The number of a message that the queue has.
+fn there(queue: &Queue, id: String) -> Result<Number, QueueError> {
+    let known = queue.number(&id).filter(|number| queue.has(*number));
+    known.ok_or(QueueError::NoMessage(id))
 }
 
 fn no_receiver(queue: &Queue, text: &str) -> QueueError {

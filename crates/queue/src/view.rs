@@ -58,6 +58,11 @@ impl Queue {
         self.store.ids.read(id, std::iter::once(&*self.name)).map(|(_, number)| number)
     }
 
+    /// Is there a message of this number?
+    pub fn has(&self, number: Number) -> bool {
+        self.message_view(number).is_some()
+    }
+
     /// A message; none: it isn't here, or not any more.
     ///
     /// # Errors

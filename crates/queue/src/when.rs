@@ -67,7 +67,15 @@ fn duration(text: &str) -> Option<Duration> {
 /// An RFC 3339 time, in milliseconds since 1970, and no earlier; before 1970 it is 0.
 fn time(text: &str) -> Option<u64> {
     // A leap second is read as the one before it.
-    let time: Timestamp = is_rfc3339(text).then(|| text.parse().ok())??;
+    if !is_rfc3339(text) {
+        return None;
+    }
+    let time: Timestamp = match text.parse() {
+        Ok(time) => time,
+        // The calendar's last days lie beyond what can be counted in every time zone.
+        Err(_) if text.starts_with("9999-12-3") => return Some(u64::MAX),
+        Err(_) => return None,
+    };
     let millis = (time.as_nanosecond() + 999_999).div_euclid(1_000_000);
     Some(u64::try_from(millis).unwrap_or(0))
 }

@@ -117,7 +117,11 @@ impl Store {
         let Some(spare) = self.spares.last() else { return Err(Trouble::Full("no spare segment".into())) };
         let file = self.files.reopen(spare).map_err(Trouble::full)?;
         file.write(&head.encode(), 0).map_err(Trouble::full)?;
-        file.sync().map_err(Trouble::stopped)?;
+        if let Err(error) = file.sync() {
+            // Nobody knows what lasts of it, so nobody may use it; the next start could.
+            let _ = self.files.remove(spare);
+            return Err(Trouble::stopped(error));
+        }
         self.files.rename(spare, &name(head.number)).map_err(Trouble::full)?;
         self.spares.pop();
         self.files.sync().map_err(Trouble::stopped)?;

@@ -375,7 +375,8 @@ fn a_dead_letter_is_found_read_and_replayed() {
     assert!(shown.contains("\nBODY\norder 7\n") && shown.contains("  410\n"), "{shown}");
 
     endpoint.behave(Behaviour::Echo);
-    assert_eq!(queue(&["replay", "hooks", id]), "exit 0\n--- stdout\ndelivered again: 1 message\n");
+    let replay = ["replay", "hooks", "--state", "dead", "--rate", "50/s"];
+    assert_eq!(queue(&replay), "exit 0\n--- stdout\ndelivered again: 1 message\n");
     until("the message is done", || json(&queue(&["show", "hooks", "--json"]))["done"] == 1);
     let seen = endpoint.seen();
     let bodies: Vec<String> = seen.iter().map(|request| request.text()).collect();

@@ -96,7 +96,10 @@ fn the_clock_s_next_time_is_shown() {
     assert_eq!(every["cron"], "* * * * *");
     let next: Moment = every["next"].as_str().unwrap().parse().unwrap();
     let now = at(0).parse::<Moment>().unwrap();
-    assert!(next.0 % 60_000 == 0 && next.0 + 1000 > now.0 && next.0 <= now.0 + 60_000, "{next}, it is {now}");
+    assert!(
+        next.0.is_multiple_of(60_000) && next.0 + 1000 > now.0 && next.0 <= now.0 + 60_000,
+        "{next}, it is {now}"
+    );
 }
 
 /// Long form only: it waits for minutes to pass.
