@@ -101,7 +101,7 @@ pub fn hash(by: Option<&HashBy>, head: &RequestHead, client: IpAddr) -> u64 {
 }
 
 /// The hash of what `by` names of a request, if the request has it.
-pub(crate) fn hashed(by: &HashBy, head: &RequestHead, client: IpAddr) -> Option<u64> {
+pub fn hashed(by: &HashBy, head: &RequestHead, client: IpAddr) -> Option<u64> {
     let value = match by {
         HashBy::Client => return Some(hash_of_client(client)),
         HashBy::Header(name) => head.fields.get_named(name.as_bytes()),

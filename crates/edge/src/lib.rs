@@ -32,7 +32,7 @@ mod tries;
 mod tunnel;
 
 pub use cached::Kept;
-pub use forward::{hash, sticky_key};
+pub use forward::{hash, hashed, sticky_key};
 pub use forwarded::forwarded;
 pub use live::Live;
 pub use shared::{Phase, Shared, Thread};

@@ -1,5 +1,6 @@
 //! The queues as operators see them, and what they do to them.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use admin::Later;
@@ -14,6 +15,8 @@ use queue::record::{Body, Event, History, Number};
 use queue::state::{self, Dropping, Replaying};
 use queue::{Queue, Shown, cloud_event, when};
 use upstream::clock::wall_ms;
+use wire::RequestHead;
+use wire::head::Limits;
 
 /// Those of this node.
 pub(crate) struct Operated(pub(crate) Arc<queue::Queues>);
@@ -145,8 +148,15 @@ impl admin::queue::Queues for Operated {
                     let numbers = numbers.collect::<Result<Vec<Number>, QueueError>>()?;
                     let mut replayed = 0;
                     for number in numbers {
-                        let one = begin(state::Which::All, Some(number));
-                        replayed += queue.replay(one).await.map_err(|error| unwritten(&error))?;
+                        // Where some receivers took it, only the others get it again.
+                        for which in [state::Which::Dead, state::Which::Done] {
+                            let again = queue.replay(begin(which, Some(number))).await;
+                            let again = again.map_err(|error| unwritten(&error))?;
+                            replayed += again.min(1);
+                            if again > 0 {
+                                break;
+                            }
+                        }
                     }
                     Ok(replayed)
                 }
@@ -213,7 +223,7 @@ impl admin::queue::Queues for Operated {
                 target: message.path.as_bytes(),
                 fields: lines.as_bytes(),
                 body: NewBody::Whole(message.body.clone().into()),
-                order: None,
+                order: order(&queue, &message, &lines),
                 key: message.idempotency_key.as_deref().map(str::as_bytes),
                 due,
                 hops: &queue.hop(),
@@ -228,6 +238,15 @@ impl admin::queue::Queues for Operated {
 
 fn number(queue: &Queue, id: String) -> Result<Number, QueueError> {
     queue.number(&id).ok_or(QueueError::NoMessage(id))
+}
+
+/// The hash of what orders a message, as if a client had sent it.
+fn order(queue: &Queue, message: &NewMessage, lines: &str) -> Option<u64> {
+    let by = queue.order_by()?;
+    let text = format!("{} {} HTTP/1.1\r\n{lines}\r\n", message.method, message.path);
+    let mut head = RequestHead::default();
+    head.read(text.as_bytes(), Limits { bytes: text.len(), fields: 1024 }).ok()??;
+    edge::hashed(&by, &head, Ipv4Addr::UNSPECIFIED.into())
 }
 
 /// The number of a message that the queue has.

@@ -133,8 +133,10 @@ impl State {
     }
 
     fn next_done(&self, replaying: &mut Replaying) -> Option<Number> {
-        // What was dead and is replayed by now isn't done.
-        let next = self.done.numbers.after(replaying.after).next();
+        // What was brought back a moment ago and is done by now was meant as a dead letter.
+        let ended_before =
+            |number: &Number| self.last_end(*number).is_none_or(|end| end.get() < replaying.from);
+        let next = self.done.numbers.after(replaying.after).find(ended_before);
         next.filter(|number| replaying.done && replaying.numbers.contains(number))
     }
 
