@@ -1,7 +1,7 @@
 //! A log in segments on this machine's disk.
 //!
-//! Records lie in [`format`] one after the other; a position counts the bytes before it, from the log's
-//! beginning on. One thread writes ([`writer`]); everybody reads. `docs/formats.md` describes the files.
+//! Records lie in `format` one after the other; a position counts the bytes before it, from the log's
+//! beginning on. One thread writes (`writer`), one tells (`teller`), everybody reads. `docs/formats.md` describes the files.
 
 mod follow;
 mod format;
@@ -10,13 +10,14 @@ mod recover;
 mod shared;
 mod store;
 mod table;
+mod teller;
 mod writer;
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,9 +28,10 @@ use self::format::{BATCH_HEAD, LARGEST_BATCH, LARGEST_SEGMENT, SEGMENT_HEAD, SMA
 use self::inbox::groups;
 use self::shared::Shared;
 use self::table::Table;
+use self::teller::Tell;
 use self::writer::Writer;
 use crate::files::Files;
-use crate::log::{Append, AppendError, Done, Follow, Later, Log, Position, Positions, ReadError};
+use crate::log::{Append, AppendError, Follow, Later, Log, Position, Positions, ReadError};
 
 /// The file that is locked by the process that has the log.
 const LOCK: &str = "lock";
@@ -103,9 +105,11 @@ pub struct Embedded {
     runtime: Handle,
     /// Bytes of a group's records on disk at most.
     limit: usize,
-    /// To those whose records were not even taken.
-    refusals: Sender<(Vec<Done>, AppendError)>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// To the thread that tells.
+    teller: Sender<Tell>,
+    /// That thread.
+    telling: ThreadId,
 }
 
 impl Embedded {
@@ -129,8 +133,10 @@ impl Embedded {
         let shared = Shared::new(found.log, files, Table::new(found.segments), &options);
         let shared = Arc::new(shared);
         let limit = LARGEST_BATCH.min((segment - SEGMENT_HEAD) as usize) - BATCH_HEAD;
+        let (teller, tells) = channel();
         let writer = Writer {
             shared: shared.clone(),
+            teller: teller.clone(),
             store: found.store,
             active: found.active,
             generation: found.generation,
@@ -138,18 +144,16 @@ impl Embedded {
             freed: VecDeque::new(),
             short: false,
         };
-        let (refusals, refused) = channel::<(Vec<Done>, AppendError)>();
-        spawn("engine-refusals", move || {
-            for (dones, why) in refused {
-                dones.into_iter().for_each(|done| done(Err(why.clone())));
-            }
+        let telling = spawn("engine-teller", {
+            let shared = shared.clone();
+            move || teller::run(&shared, &tells)
         })?;
         let writer = spawn("engine-writer", move || {
             let _held = lock; // till nothing is written any more
             writer.run();
         })?;
-        let writer = Mutex::new(Some(writer));
-        Ok(Embedded { shared, runtime: options.runtime, limit, refusals, writer })
+        let (writer, telling) = (Mutex::new(Some(writer)), telling.thread().id());
+        Ok(Embedded { shared, runtime: options.runtime, limit, writer, teller, telling })
     }
 
     /// Where the oldest segment ends: trimming before that gives its space back. None if it is the one that
@@ -162,17 +166,20 @@ impl Embedded {
     pub fn close(&self) {
         self.shared.inbox.close(AppendError::Closed);
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Whoever is told may have had the last handle of this log.
-        if let Some(writer) = writer.filter(|writer| writer.thread().id() != std::thread::current().id()) {
+        if let Some(writer) = writer {
             let _ = writer.join(); // it tells its own panics
+        }
+        let (reached, all_told) = channel();
+        self.tell(Tell::Reached(reached));
+        // Whoever is told may have had the last handle of this log.
+        if std::thread::current().id() != self.telling {
+            let _ = all_told.recv();
         }
         self.shared.news.send_replace(true);
     }
 
-    /// Tells them on a thread of the engine: whoever appends may hold what they need.
-    fn refuse(&self, records: impl Iterator<Item = Append>, why: AppendError) {
-        let dones = records.map(|append| append.done).collect();
-        let _ = self.refusals.send((dones, why)); // the thread lives as long as this sender
+    fn tell(&self, what: Tell) {
+        let _ = self.teller.send(what); // that thread lives as long as this sender
     }
 }
 
@@ -190,10 +197,14 @@ impl Log for Embedded {
     fn append(&self, records: Vec<Append>) {
         let groups = match groups(records, self.limit) {
             Ok(groups) => groups,
-            Err((size, records)) => return self.refuse(records.into_iter(), AppendError::TooLarge(size)),
+            Err((size, records)) => {
+                let dones = records.into_iter().map(|append| append.done).collect();
+                return self.tell(Tell::Refused(dones, AppendError::TooLarge(size), 0));
+            }
         };
         if let Err((why, groups)) = self.shared.inbox.push(groups) {
-            self.refuse(groups.into_iter().flat_map(|group| group.records), why);
+            let dones = groups.into_iter().flat_map(|group| group.records).map(|append| append.done);
+            self.tell(Tell::Refused(dones.collect(), why, 0));
         }
     }
 

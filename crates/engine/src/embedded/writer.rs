@@ -1,4 +1,4 @@
-//! The one thread that writes: it takes all that waits, writes it at once, syncs once, and tells.
+//! The one thread that writes: it takes all that waits, writes it at once, syncs once, and has it told.
 //!
 //! It never lingers: while the disk syncs, the next batch gathers. And a batch is written only after the
 //! one before it is stable, so that at most the last one can be half on disk after a crash.
@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::format::{BATCH_HEAD, Composer, SEGMENT_HEAD, SegmentHead};
@@ -13,6 +14,7 @@ use super::inbox::{Group, Work};
 use super::shared::Shared;
 use super::store::{Store, Trouble};
 use super::table::Segment;
+use super::teller::Tell;
 use crate::files::File;
 use crate::log::{AppendError, Done, Position, Room};
 
@@ -39,6 +41,8 @@ pub struct Active {
 pub struct Writer {
     /// What others see of it.
     pub shared: Arc<Shared>,
+    /// To the thread that tells.
+    pub teller: Sender<Tell>,
     /// Its folder.
     pub store: Store,
     /// Where it writes.
@@ -63,15 +67,13 @@ struct Stop {
 impl Writer {
     /// Writes until the log is closed, or the disk keeps nothing.
     pub fn run(mut self) {
-        let shared = self.shared.clone();
         // Whoever waits for a record must not wait for ever because something else went wrong.
         let ended = catch_unwind(AssertUnwindSafe(|| self.work()));
         if ended.is_err() {
-            let why = AppendError::Stopped("the thread that writes panicked".into());
-            shared.inbox.close(why.clone());
-            tell_all(shared.inbox.take(None).groups, &why);
+            let why = "the thread that writes panicked".into();
+            self.stop(Stop { why, unsure: Vec::new() }, VecDeque::new());
         }
-        shared.busy(false);
+        self.shared.busy(false);
     }
 
     fn work(&mut self) {
@@ -156,7 +158,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes one batch of the first groups, and tells. False: the disk didn't take it.
+    /// Writes one batch of the first groups, and has it told. False: the disk didn't take it.
     fn write(&mut self, groups: &mut VecDeque<Group>, composer: &mut Composer) -> Result<bool, Stop> {
         let at = self.active.at;
         let mut told: Vec<(Done, Position)> = Vec::new();
@@ -174,12 +176,12 @@ impl Writer {
         let batch = composer.finish();
         let end = at + batch.len() as u64;
         let written = self.active.file.write(batch, at - self.active.base);
-        self.shared.inbox.settle(weight);
         // A failed write has not written its last byte, so what there is of the batch is none.
         if let Err(error) = written {
             let why: Arc<str> = error.to_string().into();
             self.fall_short(&why);
-            tell(told.into_iter().map(|(done, _)| done), &AppendError::Full(why));
+            let dones = told.into_iter().map(|(done, _)| done).collect();
+            self.tell(Tell::Refused(dones, AppendError::Full(why), weight));
             return Ok(false);
         }
         if let Err(error) = self.active.file.sync() {
@@ -189,10 +191,7 @@ impl Writer {
         }
         self.active.at = end;
         self.shared.table().stable(at, end);
-        for (done, position) in told {
-            done(Ok(position));
-        }
-        self.shared.news.send_modify(|_| {});
+        self.tell(Tell::Stable(told, weight));
         Ok(true)
     }
 
@@ -210,8 +209,7 @@ impl Writer {
             groups.drain(..).partition(|group| room == Room::Reserve || group.room == Room::Ordinary);
         *groups = left;
         let refused: VecDeque<Group> = refused;
-        self.shared.inbox.settle(refused.iter().map(Group::weight).sum());
-        tell_all(refused, &AppendError::Full(why.clone()));
+        self.tell(Tell::refused(refused, AppendError::Full(why.clone())));
     }
 
     /// Gives back the space of one segment that can go: more at once would keep records waiting. Looks for a
@@ -238,20 +236,12 @@ impl Writer {
     fn stop(&self, stop: Stop, left: VecDeque<Group>) {
         let why = AppendError::Stopped(stop.why);
         self.shared.inbox.close(why.clone());
-        tell(stop.unsure.into_iter(), &why);
-        tell_all(left, &why);
-        tell_all(self.shared.inbox.take(None).groups, &why);
+        let left = left.into_iter().chain(self.shared.inbox.take(None).groups);
+        self.tell(Tell::Refused(stop.unsure, why.clone(), 0));
+        self.tell(Tell::refused(left, why));
     }
-}
 
-/// Tells them that their records are not in the log.
-fn tell_all(groups: VecDeque<Group>, why: &AppendError) {
-    let records = groups.into_iter().flat_map(|group| group.records);
-    tell(records.map(|append| append.done), why);
-}
-
-fn tell(dones: impl Iterator<Item = Done>, why: &AppendError) {
-    for done in dones {
-        done(Err(why.clone()));
+    fn tell(&self, what: Tell) {
+        let _ = self.teller.send(what); // that thread lives as long as this sender
     }
 }

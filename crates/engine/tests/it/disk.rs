@@ -228,6 +228,15 @@ impl Node {
         Node { lasting: bytes.clone(), now: bytes, unsynced: Vec::new() }
     }
 
+    /// A number that isn't the same each time.
+    fn unwritten(&self) -> u64 {
+        let bytes = |change: &Change| match change {
+            Change::Resize(size) => *size as u64,
+            Change::Write(at, written) => (at * 3 + written.len()) as u64,
+        };
+        self.unsynced.iter().map(bytes).sum()
+    }
+
     /// All that was not synced is on the disk now.
     fn keep(&mut self) {
         for change in self.unsynced.drain(..) {
@@ -399,7 +408,7 @@ impl File for Open {
         let node = &mut world.nodes[self.node];
         // What an earlier sync failed to write is not written by this one either.
         if failing {
-            node.lasting = node.torn(&mut Dice(node.now.len() as u64));
+            node.lasting = node.torn(&mut Dice(node.unwritten()));
             node.unsynced.clear();
         } else {
             node.keep();

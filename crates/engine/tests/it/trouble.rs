@@ -9,7 +9,7 @@ use engine::embedded::{OpenError, Options};
 use engine::files::Folder;
 use engine::{Append, AppendError, FollowError, Log, Position, Room};
 
-use super::disk::{Disk, Failing};
+use super::disk::{Dice, Disk, Failing};
 use super::support::{Told, append, begin, next, number, open, options, put, record, run, until};
 
 const SEGMENT: u64 = 64 * 1024;
@@ -61,7 +61,24 @@ fn what_a_failed_sync_left_in_memory_lasts_once_it_is_taken_for_stable() {
         // The next process finds it in the system's memory. Then the power goes.
         let disk = disk.after_a_kill();
         assert_eq!(held(&disk), [1, 2]);
-        assert_eq!(held(&disk.after_the_loss(&mut super::disk::Dice(size as u64))), [1, 2]);
+        assert_eq!(held(&disk.after_the_loss(&mut Dice(size as u64))), [1, 2]);
+    }
+}
+
+#[test]
+fn a_loss_of_power_while_that_is_made_to_last_is_no_damage() {
+    for seed in 0..300 {
+        let disk = Disk::default();
+        let log = fresh(&disk);
+        put(&*log, record(1, 100));
+        disk.fail(Failing::OneSync);
+        assert!(append(&*log, Room::Ordinary, record(2, 3000 + 10 * seed as usize)).is_err());
+        drop(log);
+        let disk = disk.after_a_kill();
+        disk.lose_power_after(seed % 5);
+        let opened = open(Arc::new(disk.clone()), options(SEGMENT), None).is_ok();
+        let numbers = held(&disk.after_the_loss(&mut Dice(seed)));
+        assert!(numbers == [1, 2] || !opened && numbers == [1], "{seed}: {numbers:?}");
     }
 }
 
@@ -93,11 +110,22 @@ fn on_a_full_disk_the_reserve_is_kept_for_outcomes() {
     assert!(append(&*log, Room::Reserve, record(902, 10)).is_ok());
     assert!(is_full(&append(&*log, Room::Ordinary, record(903, 10))));
 
+    // Nor if they come along with those that may.
+    disk.fail(Failing::SyncsNever);
+    let told: Vec<_> =
+        [(904, Room::Reserve), (905, Room::Reserve), (906, Room::Ordinary), (907, Room::Reserve)]
+            .into_iter()
+            .flat_map(|(n, room)| begin(&*log, room, vec![record(n, 10).into()]))
+            .collect();
+    disk.fail(Failing::Nothing);
+    let told: Vec<bool> = told.into_iter().map(|told| run(told).unwrap().is_ok()).collect();
+    assert_eq!(told, [true, true, false, true]);
+
     disk.room(None);
     until("it is seen that there's space", || log.trouble().is_none());
-    put(&*log, record(904, 10));
+    put(&*log, record(908, 10));
     drop(log);
-    let outcomes = [900].into_iter().chain((1000..).take(outcomes)).chain([902, 904]);
+    let outcomes = [900].into_iter().chain((1000..).take(outcomes)).chain([902, 904, 905, 907, 908]);
     assert_eq!(held(&disk), (0..taken).chain(outcomes).collect::<Vec<_>>());
 }
 
