@@ -135,6 +135,8 @@ impl Queue {
             ended.as_mut().enable();
             match self.try_accept(&new, texts, dedupe) {
                 Tried::Written(stable) => {
+                    // Its body is a part of a large buffer, which the next request can have.
+                    drop(new);
                     return match timeout(PATIENCE, stable).await {
                         Ok(told) => told.unwrap_or(Err(Refused::Closed)),
                         Err(_) => Err(self.refuse(Refused::Stopped("the disk doesn't answer".into()))),

@@ -4,6 +4,7 @@
 //! failed together don't come back together.
 
 use config::plan::Redelivery;
+use jiff::civil;
 use jiff::fmt::strtime;
 
 /// A receiver that asks for a longer pause than this doesn't get it, in milliseconds.
@@ -90,6 +91,6 @@ fn date(text: &str) -> Option<u64> {
         ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
     let read = |form: &&str| strtime::parse(form, text).ok()?.to_datetime().ok();
     let date = FORMS.iter().find_map(read)?;
-    let since = jiff::tz::Offset::UTC.to_timestamp(date).ok()?.as_millisecond();
-    Some(u64::try_from(since).unwrap_or(0))
+    let since = date.duration_since(civil::date(1970, 1, 1).to_datetime(civil::Time::midnight()));
+    Some(u64::try_from(since.as_millis()).unwrap_or(0))
 }

@@ -167,7 +167,13 @@ impl Queue {
         let may_take = state.may_take(wall_ms());
         drop(state);
         self.store.note_applied(position);
-        if may_take {
+        // What is due later than now has to be known to a thread, so that it sleeps no longer.
+        let later = match &read.what {
+            What::Tried(_) => true,
+            What::Accepted(accepted) => accepted.due > accepted.at,
+            _ => false,
+        };
+        if may_take || later {
             self.store.wake.one();
         }
         if let What::Accepted(accepted) = &read.what {

@@ -160,7 +160,7 @@ impl State {
         let Some(receiver) = self.receivers.get_mut(&index) else { return };
         receiver.pace.ended();
         if let Some(key) = flight.key {
-            receiver.release(number, key, now);
+            receiver.release(key, now);
         }
     }
 }

@@ -21,7 +21,7 @@ impl State {
             What::Replayed { number, receiver, due } => {
                 self.replayed(position, *number, *receiver, *due, now);
             }
-            What::Dropped { number, receiver } => self.dropped(*number, *receiver, now),
+            What::Dropped { number, receiver } => self.dropped(position, *number, *receiver, now),
             What::Receiver { index, text } => self.add_receiver(*index, text),
             What::Paused(paused) => self.paused = *paused,
             What::Piece { upload, .. } => self.skip_to(*upload),
@@ -151,7 +151,11 @@ impl State {
         self.on_shelf(number);
     }
 
-    fn dropped(&mut self, number: Number, whose: Option<ReceiverIndex>, now: u64) {
+    fn dropped(&mut self, position: Position, number: Number, whose: Option<ReceiverIndex>, now: u64) {
+        // One that lies before the message was for nobody.
+        if self.messages.get(number).is_none_or(|message| message.position > position) {
+            return;
+        }
         let Some(index) = whose else {
             self.off_shelf(number);
             return self.forget(number, now);

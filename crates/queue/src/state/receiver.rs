@@ -3,7 +3,8 @@
 //! Of messages with the same key one is the *holder*: only it is ready, delayed or running, and the
 //! others stand behind it. When it is over, the one with the lowest number is next.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::Position;
@@ -80,8 +81,10 @@ pub(super) struct Receiver {
     ready: Set,
     /// By when they are due.
     delayed: BTreeSet<(Small, Small)>,
-    /// All with a key that aren't over, by key and number.
-    chain: BTreeSet<(Small, Small)>,
+    /// The holder of each key.
+    holders: BTreeMap<Small, Small>,
+    /// Those that stand behind, by key and number.
+    behind: BTreeSet<(Small, Small)>,
     /// Those that have been due and aren't over.
     late: Set,
     dead: Set,
@@ -98,7 +101,8 @@ impl Receiver {
             deliveries: Table::default(),
             ready: Set::default(),
             delayed: BTreeSet::new(),
-            chain: BTreeSet::new(),
+            holders: BTreeMap::new(),
+            behind: BTreeSet::new(),
             late: Set::default(),
             dead: Set::default(),
             open: 0,
@@ -140,10 +144,13 @@ impl Receiver {
         self.deliveries.insert(number, delivery);
         self.dead.remove(number);
         self.open += 1;
-        let behind = key.is_some_and(|key| self.next_of(key).is_some());
-        self.chain.extend(key.map(|key| (key, Small::from(number))));
-        if !behind {
-            self.place(number, now);
+        match key.map(|key| self.holders.entry(key)) {
+            Some(Entry::Occupied(holder)) => drop(self.behind.insert((*holder.key(), number.into()))),
+            Some(Entry::Vacant(holder)) => {
+                holder.insert(number.into());
+                self.place(number, now);
+            }
+            None => self.place(number, now),
         }
         true
     }
@@ -195,23 +202,22 @@ impl Receiver {
         self.open -= 1;
         self.late.remove(number);
         match key {
-            Some(key) if behind => drop(self.chain.remove(&(key, number.into()))),
-            Some(key) => self.release(number, key, now),
+            Some(key) if behind => drop(self.behind.remove(&(key, number.into()))),
+            Some(key) => self.release(key, now),
             None => {}
         }
     }
 
     /// The holder of a key is over.
-    pub(super) fn release(&mut self, number: Number, key: Small, now: u64) {
-        self.chain.remove(&(key, number.into()));
-        if let Some(next) = self.next_of(key) {
-            self.place(next, now);
+    pub(super) fn release(&mut self, key: Small, now: u64) {
+        let next = self.behind.range((key, Small::LEAST)..=(key, Small::MOST)).next().copied();
+        if let Some((key, number)) = next {
+            self.behind.remove(&(key, number));
+            self.holders.insert(key, number);
+            self.place(number.get(), now);
+        } else {
+            self.holders.remove(&key);
         }
-    }
-
-    fn next_of(&self, key: Small) -> Option<Number> {
-        let mut all = self.chain.range((key, Small::LEAST)..=(key, Small::MOST));
-        all.next().map(|(_, number)| number.get())
     }
 
     /// Puts one where it is taken from, now or when it is due.

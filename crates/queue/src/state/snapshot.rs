@@ -182,18 +182,23 @@ impl State {
     }
 
     /// After a start: the log begins here. What a snapshot has of messages of which something lay before
-    /// was forgotten after it was made: else that would have been copied.
-    pub fn forget_before(&mut self, first: Position, now: u64) {
-        let gone = |number: &Number| {
-            let its = self.receivers.values().filter_map(|receiver| receiver.delivery(*number)?.last());
-            let positions = its.chain(self.messages.get(*number).map(|message| message.position));
-            positions.min() < Some(first)
+    /// was forgotten after it was made: else that would have been copied. Says how many of them go to
+    /// somebody yet: those that were to be replayed when their time was over.
+    pub fn forget_before(&mut self, first: Position, now: u64) -> usize {
+        let gone = |(number, message): &(Number, &Message)| {
+            let piece = self.bodies.get(number).and_then(|upload| self.uploads.get(upload));
+            let last = self.receivers.values().filter_map(|receiver| receiver.delivery(*number)?.last());
+            message.position < first
+                || piece.is_some_and(|piece| piece.lowest < first)
+                || message.stage != Stage::Open && last.min().is_some_and(|last| last < first)
         };
-        let ended = self.done.numbers.after(0).chain(self.dead.numbers.after(0));
-        for number in ended.filter(gone).collect::<Vec<_>>() {
-            self.off_shelf(number);
-            self.forget(number, now);
+        let gone: Vec<_> =
+            self.messages.after(0).filter(gone).map(|(number, it)| (number, it.stage)).collect();
+        for (number, _) in &gone {
+            self.off_shelf(*number);
+            self.forget(*number, now);
         }
+        gone.iter().filter(|(_, stage)| *stage == Stage::Open).count()
     }
 
     fn restore_head(&mut self, from: &mut Reader<'_>) -> Result<(), BadRecord> {
@@ -230,7 +235,7 @@ impl State {
             self.uploads.insert(upload, Upload { message: Some(number), lowest });
             self.bodies.insert(number, upload);
         }
-        if self.messages.contains(number) {
+        if number >= NO_NUMBERS || self.messages.contains(number) {
             return Err(BadRecord::Number);
         }
         let mut open = 0;

@@ -1,10 +1,15 @@
 //! Tests of the queue.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // A test that meets the unexpected fails.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets the unexpected fails.
 
+mod backoff;
 mod cloud_event;
 mod hops;
 mod id;
+mod model;
+mod pace;
+mod record;
 mod sign;
 mod sse;
+mod state;
 mod when;
