@@ -53,7 +53,7 @@ const PURE: &[&str] = &[
     "crates/queue/src/table.rs",
     "crates/queue/src/when.rs",
     "crates/upstream/src/outside/message.rs",
-    "crates/upstream/src/outside/public.rs",
+    "crates/config/src/public.rs",
     "crates/upstream/src/outside/target.rs",
 ];
 

@@ -4,11 +4,16 @@
 mod accept;
 mod crash;
 mod delay;
+mod disk;
 mod events;
+mod fair;
 mod fan_out;
+mod large;
+mod life;
 mod limits;
 mod operate;
 mod order;
+mod outside;
 mod retry;
 mod same;
 
@@ -116,10 +121,12 @@ impl Scene {
     /// Waits till nothing is left to be delivered.
     #[track_caller]
     fn until_quiet(&self) {
-        until("all is delivered", || {
-            let queue = self.queue();
+        let mut queue = Value::Null;
+        let quiet = crate::support::comes_true(crate::support::LIMIT, || {
+            queue = self.queue();
             ["waiting", "delayed", "running"].iter().all(|state| queue[state] == 0)
         });
+        assert!(quiet, "not all is delivered: {queue}");
     }
 }
 
