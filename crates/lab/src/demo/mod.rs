@@ -1,24 +1,30 @@
-//! One node with a cache, five example endpoints of different speed, two of which die and return, and
-//! users at work; beside it the same users with endpoints of the same kind, chosen at random, uncached.
+//! One node with a cache and a queue, five example endpoints of different speed, two of which die and return,
+//! as does the warehouse that the queue delivers to, and users at work; beside it the same users with endpoints
+//! of the same kind, chosen at random, uncached.
 //!
 //! Everything is real, with sockets, in this process; both sides run at the same time and every
 //! number is measured at the users and the endpoints. Pure: `chance`, `content`, `histogram`, `network`,
-//! `tally`, [`screen`].
+//! `orders`, `tally`, [`screen`].
 
+mod buyers;
 mod chance;
 mod connection;
 mod content;
 mod endpoint;
 mod histogram;
 mod network;
-mod purge;
+mod operator;
+mod orders;
 pub mod screen;
+mod shop;
 mod stage;
 mod tally;
 mod users;
 mod view;
+mod warehouse;
 
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use config::Report;
@@ -27,15 +33,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
 
 use self::chance::Script;
+pub use self::orders::Orders;
 use self::stage::Stage;
 pub use self::tally::{EndpointWork, Part, Side};
-use self::users::Arrivals;
 pub use self::view::{CacheRow, Happening, Moment, Opened, Row, Summary, View};
 
 /// Time from one [`View`] to the next.
 pub const TICK: Duration = Duration::from_millis(500);
-/// How often the mortal endpoints die, if the demo has no end.
+/// How often the mortal endpoints die, if the demo is long or has no end.
 const CYCLE: Duration = Duration::from_secs(30);
+/// In a demo of at most this length they die once.
+const SHORT: Duration = Duration::from_secs(60);
 
 /// How the demo runs.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,6 +58,9 @@ pub enum DemoError {
     /// An example endpoint.
     #[error("an example endpoint can't listen: {0}")]
     Endpoint(io::Error),
+    /// The folder that keeps the queue.
+    #[error("there is no place for the queue: {0}")]
+    Folder(io::Error),
     /// A thread or the event loop.
     #[error("the system refuses a thread: {0}")]
     Thread(#[from] io::Error),
@@ -92,8 +103,8 @@ async fn play(
 ) -> Result<Duration, DemoError> {
     stage.checked().await;
     stage.crowds[0].fetch_pictures().await;
-    let script = Script::each(length.unwrap_or(CYCLE));
-    let arrivals = Arrivals::start(stage.crowds.clone(), network::RATE)?;
+    let script = Script::each(length.filter(|&length| length <= SHORT).unwrap_or(CYCLE));
+    let arrivals = stage.arrivals()?;
     let began = Instant::now();
     stage.began = began;
     let mut ticks = interval_at((began + TICK).into(), TICK);
@@ -103,7 +114,10 @@ async fn play(
         stage.live_or_die(script.dead(now))?;
         stage.purge_till(script.purges(now)).await;
         tokio::select! {
-            _ = ticks.tick() => show(Moment::View(&stage.view(length))),
+            _ = ticks.tick() => {
+                stage.ask().await;
+                show(Moment::View(&stage.view(length)));
+            }
             () = sleep_until((began + script.next(now)).into()) => {}
             () = until(length.map(|length| began + length)) => break,
             _ = interrupt.recv() => break,
@@ -112,8 +126,11 @@ async fn play(
     }
     let worked = began.elapsed();
     drop(arrivals);
-    for crowd in &stage.crowds {
-        crowd.leave().await;
+    stage.close().await;
+    tokio::select! {
+        caught_up = stage.catch_up() => caught_up?,
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
     show(Moment::View(&stage.view(length)));
     Ok(worked)
@@ -124,4 +141,9 @@ async fn until(end: Option<Instant>) {
         Some(end) => sleep_until(end.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// Each change under these locks is whole, so what a panic left is as good as ever.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

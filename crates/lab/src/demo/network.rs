@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use super::content::PICTURES;
@@ -32,6 +33,12 @@ pub const SHOP: usize = 4;
 pub const MORTALS: [usize; 2] = [1, 4];
 /// Requests that users send to each side in a second.
 pub const RATE: f64 = 200.0;
+/// Orders that users post in a second.
+pub const ORDER_RATE: f64 = 20.0;
+/// Where they post them.
+pub const ORDERS_PATH: &str = "/orders";
+/// The queue that keeps them.
+pub const QUEUE: &str = "orders";
 /// The services that Nearside serves as it can, in the order of their endpoints.
 pub const NEARSIDE: [&str; 2] = ["shop", "pictures"];
 /// What a request to the other services begins with.
@@ -41,16 +48,34 @@ pub const PLAIN: &str = "# The same below /random, without any of that.";
 /// Where the node asks whether an endpoint is well.
 pub const HEALTH_PATH: &str = "/health";
 
-/// The node's file. Both sides have endpoints of the same characters, each its own; `near` and `random`
-/// are in the order of [`ENDPOINTS`].
-pub fn text(listen: SocketAddr, admin: SocketAddr, near: &[SocketAddr], random: &[SocketAddr]) -> String {
+/// Where all of it is.
+pub struct Places<'a> {
+    /// For users.
+    pub listen: SocketAddr,
+    /// For operators.
+    pub admin: SocketAddr,
+    /// Nearside's endpoints, in the order of [`ENDPOINTS`].
+    pub near: &'a [SocketAddr],
+    /// Those chosen at random, in the same order.
+    pub random: &'a [SocketAddr],
+    /// Where orders are delivered to.
+    pub warehouse: SocketAddr,
+    /// What the node keeps.
+    pub data: &'a Path,
+}
+
+/// The node's file. Both sides have endpoints of the same characters, each its own.
+pub fn text(places: &Places<'_>) -> String {
+    let Places { listen, admin, warehouse, data, .. } = places;
     let [shop, pictures] = NEARSIDE;
-    let [near, random] = [near, random].map(list);
+    let [near, random] = [places.near, places.random].map(list);
     let path = PICTURES.path;
+    let orders = orders(*warehouse);
     format!(
         r#"[node]
 name = "demo"
 threads = 2
+data = {data:?}
 
 [admin]
 listen = "{admin}"
@@ -83,6 +108,7 @@ endpoints = [
 {}]
 health = {{ path = "{HEALTH_PATH}", every = "500ms", fall = 2 }}
 
+{orders}
 {PLAIN}
 [[route]]
 path = "{RANDOM_PATH}/*"
@@ -109,6 +135,26 @@ retry = {{ attempts = 0 }}
     )
 }
 
+/// What becomes of orders.
+fn orders(warehouse: SocketAddr) -> String {
+    format!(
+        r#"[[route]]
+path = "{ORDERS_PATH}"
+methods = ["POST"]
+queue = "{QUEUE}"
+
+[queue.{QUEUE}]
+deliver = ["warehouse"]
+retry = {{ attempts = 100, first = "200ms", longest = "2s" }}
+keep = {{ done = "10s" }}
+
+[service.warehouse]
+endpoints = ["http://{warehouse}"]
+outliers = false  # it fails now and then, and there is no other
+"#
+    )
+}
+
 /// The endpoints of the shop, and those of pictures.
 fn list(addresses: &[SocketAddr]) -> [String; 2] {
     let mut lists = [String::new(), String::new()];
@@ -127,12 +173,18 @@ fn list(addresses: &[SocketAddr]) -> [String; 2] {
 mod tests {
     use super::*;
     use config::plan::Balance;
-    use std::path::Path;
 
     #[test]
     fn the_configuration_holds_without_a_warning() {
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let text = text(at(8080), at(9900), &[1, 2, 3, 4, 5].map(at), &[6, 7, 8, 9, 10].map(at));
+        let text = text(&Places {
+            listen: at(8080),
+            admin: at(9900),
+            near: &[1, 2, 3, 4, 5].map(at),
+            random: &[6, 7, 8, 9, 10].map(at),
+            warehouse: at(11),
+            data: Path::new("/tmp/\"a\\b"),
+        });
         let loaded = config::parse(&text, "demo", Path::new(""), &|_| None)
             .unwrap_or_else(|report| panic!("{report}"));
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
@@ -146,5 +198,7 @@ mod tests {
         assert_eq!(counts, [SHOP, ENDPOINTS.len() - SHOP]);
         let cached = loaded.plan.routes.iter().filter(|route| route.cache.is_some()).count();
         assert_eq!(cached, 2, "only Nearside's routes are");
+        assert_eq!(loaded.plan.node.data, Path::new("/tmp/\"a\\b"));
+        assert_eq!(loaded.plan.queues.len(), 1);
     }
 }

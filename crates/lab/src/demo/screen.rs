@@ -6,12 +6,12 @@ use std::slice;
 use upstream::usable::Standing;
 
 use super::network::PLAIN;
-use super::{CacheRow, Happening, Opened, Part, Row, Side, Summary, View};
+use super::{CacheRow, Happening, Opened, Orders, Part, Row, Side, Summary, View};
 
 /// Cells of a share's bar.
 const BAR: usize = 12;
 /// What happened that a table shows.
-const SHOWN: usize = 6;
+const SHOWN: usize = 5;
 
 /// Puts colours around words, or nothing.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +59,7 @@ Nearside keeps what it may in its cache (here a second or two), balances by late
 The other side, below /random, picks endpoints at random and does no more.
 Endpoints b and e of both die and return; only e has pictures. Tag \"pages\" is purged now and then.
 Pictures were fetched once before users came: what is not stored can't stand in for e.
+Orders wait in a queue till the warehouse takes them; it fails one in five, dies and returns too.
 
 {running}
 {config}
@@ -66,13 +67,16 @@ Pictures were fetched once before users came: what is not stored can't stand in 
   curl -I http://{node}/pictures/1     # Age, Cache-Status: from the cache?
   curl -i http://{node}/account        # private: an endpoint answers each time
   curl -i http://{node}/random/account # and here, while b is dead?
+  curl -i -d '{{\"order\": 0}}' http://{node}/orders
+  nearside queue show orders --admin http://{admin}
   nearside purge --tag pages --admin http://{admin}
   nearside status --admin http://{admin}
   nearside explain --admin http://{admin} http://{node}/pages/1
   curl http://{admin}/metrics
 
 ",
-        title = style.bold("One node with a cache, five endpoints of different speed, users at work."),
+        title = style
+            .bold("One node with a cache and a queue, five endpoints of different speed, users at work."),
         running = style.bold("What the node runs"),
         config = style.dim(&config),
         trying = style.bold("What to try meanwhile, in another terminal"),
@@ -89,7 +93,7 @@ pub fn table(view: &View, style: Style) -> String {
         Some(length) => format!("of {:.0} s", length.as_secs_f64()),
         None => "so far, Ctrl-C ends it".to_owned(),
     };
-    let mut text = style.bold(&format!("{:.1} s {end}", view.elapsed.as_secs_f64())) + "\n\n";
+    let mut text = style.bold(&format!("{:.1} s {end}", view.elapsed.as_secs_f64())) + "\n";
     text += &style.dim(&format!(
         "{:<8}  {:<13}  {:<BAR$}  {:>5}  {:>4}  {:>9}  {:>7}  {:>7}\n",
         "FROM", "STATE", "LAST 5 S", "SHARE", "/S", "IN FLIGHT", "P50", "P99"
@@ -101,6 +105,7 @@ pub fn table(view: &View, style: Style) -> String {
     text += "\n";
     text += &sides(&view.nearside, &view.random, style);
     text += &worth(&view.nearside, style);
+    text += &queue(&view.orders, "in the last 5 s", style);
     text += "\n";
     let skipped = view.happenings.len().saturating_sub(SHOWN);
     for happening in &view.happenings[skipped..] {
@@ -197,6 +202,22 @@ fn worth(side: &Side, style: Style) -> String {
     )
 }
 
+/// What became of orders, in two lines; `when` says of which time their times are.
+fn queue(orders: &Orders, when: &str, style: Style) -> String {
+    let Orders { accepted, waiting, delivered, retried, dead, .. } = orders;
+    let (delivered, dead_letters) = (style.green(&format!("{delivered} delivered")), format!("{dead} dead"));
+    let dead_letters = if *dead > 0 { style.red(&dead_letters) } else { dead_letters };
+    format!(
+        "\
+{}  {accepted} accepted · {waiting} waiting · {delivered} · {retried} retried · {dead_letters}
+       from accepted to delivered {when}: p50 {}, p99 {}
+",
+        style.dim("QUEUE"),
+        ms(orders.p50_ms),
+        ms(orders.p99_ms),
+    )
+}
+
 fn happened(happening: &Happening, style: Style) -> String {
     let at = format!("{:>6.1} s", happening.seconds);
     format!("{}  {}\n", style.dim(&at), happening.what)
@@ -214,8 +235,9 @@ pub fn line(view: &View) -> String {
         let p99 = ms(side.p99_ms);
         format!("{} requests, {} failed, p99 {p99}", side.requests, side.failed)
     };
+    let Orders { accepted, waiting, dead, .. } = view.orders;
     format!(
-        "{} s · {} · Nearside: {} · random: {}\n",
+        "{} s · {} · Nearside: {} · random: {} · orders: {accepted} accepted, {waiting} waiting, {dead} dead\n",
         view.elapsed.as_secs(),
         parts.join(", "),
         side(&view.nearside),
@@ -225,7 +247,7 @@ pub fn line(view: &View) -> String {
 
 /// What it came to.
 pub fn summary(summary: &Summary, style: Style) -> String {
-    let Summary { seconds, nearside, random, happenings, .. } = summary;
+    let Summary { seconds, nearside, random, orders, happenings, .. } = summary;
     let mut text = style.bold(&format!("In {seconds:.1} s")) + "\n";
     for happening in happenings {
         text += &happened(happening, style);
@@ -254,11 +276,26 @@ pub fn summary(summary: &Summary, style: Style) -> String {
     text += "\n";
     text += &sides(nearside, random, style);
     text += &worth(nearside, style);
-    let verdict = match summary.holds() {
+    text += &queue(orders, "in all that time", style);
+    let verdict = match summary.answered() {
         true => style.green("Nearside answered every request."),
         false => style.red("Nearside did not answer every request."),
     };
-    format!("{text}\n{verdict}\n")
+    format!("{text}\n{verdict}\n{}\n", kept(orders, style))
+}
+
+/// Was what orders were promised kept?
+fn kept(orders: &Orders, style: Style) -> String {
+    let Orders { accepted, refused, waiting, lost, delivered, delivered_twice, attempts, dead, .. } = orders;
+    if orders.hold() {
+        return style.green(&format!(
+            "All {accepted} accepted orders were delivered, in {attempts} attempts; none lost, none twice."
+        ));
+    }
+    style.red(&format!(
+        "Of {accepted} accepted orders {delivered} were delivered, in {attempts} attempts; {waiting} still wait,\n\
+         {lost} of them lost, {dead} are dead, {delivered_twice} came twice; {refused} were not accepted."
+    ))
 }
 
 fn percent(share: f64) -> String {
@@ -318,6 +355,12 @@ mod tests {
         Row { typical: Duration::from_millis(4), alive, standing, per_second, in_flight: 1, part }
     }
 
+    fn orders() -> Orders {
+        let (p50_ms, p99_ms) = (Some(7.25), Some(1234.0));
+        let (accepted, waiting, delivered, retried, attempts) = (412, 3, 409, 98, 507);
+        Orders { accepted, waiting, delivered, retried, attempts, p50_ms, p99_ms, ..Orders::default() }
+    }
+
     fn view() -> View {
         let (nearside, random) = (side(0, 0.75, [0.25, 0.0]), side(83, 0.0, [0.5, 0.5]));
         let happening = |seconds| Happening { seconds, what: "b is killed".into() };
@@ -328,6 +371,7 @@ mod tests {
             rows: vec![row(true, Standing::Up, &nearside, 0), row(false, Standing::Ejected, &nearside, 1)],
             nearside,
             random,
+            orders: orders(),
             happenings: vec![happening(6.6667)],
         }
     }
@@ -338,7 +382,6 @@ mod tests {
             table(&view(), PLAIN_STYLE),
             "\
 12.3 s of 20 s
-
 FROM      STATE          LAST 5 S      SHARE    /S  IN FLIGHT      P50      P99
 cache     in memory      █████████      75 %   150              0.2 ms   123 ms
 a, 4 ms   well           ███            25 %    50          1   4.2 ms   123 ms
@@ -350,9 +393,10 @@ plain random choice      1083      83   4.2 ms   123 ms          1000   3.5 MB
 
 CACHE  75 % hits, p50 0.2 ms (others 4.2 ms) · 20 stale · 10 collapsed
 SAVED  750 of 1000 requests to endpoints, 8.9 MB of 12 MB
+QUEUE  412 accepted · 3 waiting · 409 delivered · 98 retried · 0 dead
+       from accepted to delivered in the last 5 s: p50 7.2 ms, p99 1234 ms
 
    6.7 s  b is killed
-
 
 
 
@@ -365,6 +409,8 @@ SAVED  750 of 1000 requests to endpoints, 8.9 MB of 12 MB
     fn a_table_is_always_as_high_and_never_wide() {
         let mut view = view();
         let height = table(&view, PLAIN_STYLE).lines().count();
+        // As many as after some ten minutes.
+        view.orders = Orders { accepted: 12_345, delivered: 12_345, waiting: 0, retried: 3456, ..orders() };
         for _ in 0..10 {
             view.happenings.push(view.happenings[0].clone());
             let text = table(&view, PLAIN_STYLE);
@@ -386,7 +432,7 @@ SAVED  750 of 1000 requests to endpoints, 8.9 MB of 12 MB
         assert_eq!(
             line(&view()),
             "12 s · cache 75 %, a 25 %, b (dead) 0 % · Nearside: 1000 requests, 0 failed, p99 123 ms · \
-             random: 1083 requests, 83 failed, p99 123 ms\n"
+             random: 1083 requests, 83 failed, p99 123 ms · orders: 412 accepted, 3 waiting, 0 dead\n"
         );
     }
 
@@ -413,13 +459,28 @@ SAVED  750 of 1000 requests to endpoints, 8.9 MB of 12 MB
     #[test]
     fn a_summary_says_whether_it_held() {
         let View { nearside, random, happenings, .. } = view();
-        let node_cache = [("hit", 750)].into();
-        let mut whole = Summary { seconds: 20.0, nearside, random, node_cache, happenings };
+        let (node_cache, orders) = ([("hit", 750)].into(), Orders { waiting: 0, delivered: 412, ..orders() });
+        let mut whole = Summary { seconds: 20.0, nearside, random, orders, node_cache, happenings };
         let text = summary(&whole, PLAIN_STYLE);
         assert!(text.starts_with("In 20.0 s\n   6.7 s  b is killed\n"), "{text}");
-        assert!(text.ends_with("\nNearside answered every request.\n"), "{text}");
+        let end = "
+QUEUE  412 accepted · 0 waiting · 412 delivered · 98 retried · 0 dead
+       from accepted to delivered in all that time: p50 7.2 ms, p99 1234 ms
+
+Nearside answered every request.
+All 412 accepted orders were delivered, in 507 attempts; none lost, none twice.
+";
+        assert!(text.ends_with(end), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         whole.nearside.failed = 1;
-        assert!(summary(&whole, PLAIN_STYLE).ends_with("\nNearside did not answer every request.\n"));
+        whole.orders =
+            Orders { delivered: 408, delivered_twice: 2, waiting: 3, lost: 1, dead: 1, ..whole.orders };
+        let text = summary(&whole, PLAIN_STYLE);
+        let end = "
+Nearside did not answer every request.
+Of 412 accepted orders 408 were delivered, in 507 attempts; 3 still wait,
+1 of them lost, 1 are dead, 2 came twice; 0 were not accepted.
+";
+        assert!(text.ends_with(end), "{text}");
     }
 }

@@ -1,25 +1,34 @@
-//! The demo's parts: endpoints, the node and both crowds, set up, looked at, and struck.
+//! The demo's parts: endpoints, the warehouse, the node and its users, set up, looked at, and struck.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use node::{Node, Options};
+use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 use upstream::status::EndpointStatus;
 use upstream::usable::Standing;
 use upstream::{Event, clock};
 
-use super::content::TAG;
-use super::endpoint::Endpoint;
-use super::network::{self, ENDPOINTS, MORTALS, NEARSIDE, RANDOM_PATH, SHOP};
+use super::buyers::Buyers;
+use super::content::{TAG, Wishes};
+use super::endpoint::{Desk, Endpoint};
+use super::histogram::Histogram;
+use super::network::{
+    self, ENDPOINTS, MORTALS, NEARSIDE, ORDER_RATE, Places, QUEUE, RANDOM_PATH, RATE, SHOP,
+};
+use super::orders::{CaughtUp, Ledger, Orders, Told};
+use super::shop::Shop;
 use super::tally::{EndpointWork, Side, Tally};
-use super::users::Crowd;
+use super::users::{Arrivals, Crowd};
 use super::view::{CacheRow, Happening, Opened, Row, Summary, View};
-use super::{DemoError, purge};
+use super::warehouse::Warehouse;
+use super::{DemoError, lock, operator};
 
 /// Where the demo is, if nobody else is there.
 const PORT: u16 = 8080;
@@ -33,6 +42,8 @@ const CHECKED: Duration = Duration::from_secs(2);
 const HAPPENINGS: usize = 100;
 /// How many looks back an endpoint's numbers go.
 const LOOKS: usize = 10;
+/// How long the end may wait for what the queue still has: a few times its longest pause.
+const CATCH_UP: Duration = Duration::from_secs(10);
 
 /// All that takes part.
 pub struct Stage {
@@ -41,9 +52,18 @@ pub struct Stage {
     pub began: Instant,
     /// Nearside's users, and those of random choice.
     pub crowds: [Arc<Crowd>; 2],
-    /// In the same order.
-    endpoints: [Vec<Endpoint>; 2],
+    buyers: Arc<Buyers>,
+    ledger: Arc<Mutex<Ledger>>,
+    /// What the node said last of its queue.
+    told: Told,
+    /// Since when there are no users any more.
+    closed: Option<Instant>,
+    /// Nearside's, and those chosen at random.
+    endpoints: [Vec<Endpoint<Shop>>; 2],
+    warehouse: Endpoint<Warehouse>,
     node: Node,
+    /// What the node keeps; it goes with the stage.
+    _data: TempDir,
     events: Receiver<(Instant, Event)>,
     happenings: VecDeque<Happening>,
     /// Purges that were asked for.
@@ -52,16 +72,30 @@ pub struct Stage {
     dead: bool,
     /// Stale pictures that users had got when they died.
     stale_at_death: u64,
-    looks: VecDeque<(Instant, Tally)>,
+    looks: VecDeque<Look>,
+}
+
+/// What there was at one moment.
+#[derive(Clone)]
+struct Look {
+    at: Instant,
+    tally: Tally,
+    /// From accepted to delivered.
+    orders: Histogram,
 }
 
 impl Stage {
     /// Opens everything. To be called in a runtime.
     pub fn set() -> Result<Stage, DemoError> {
-        let start = || ENDPOINTS.iter().map(Endpoint::start).collect::<Result<Vec<_>, _>>();
-        let endpoints = [start().map_err(DemoError::Endpoint)?, start().map_err(DemoError::Endpoint)?];
+        let ledger: Arc<Mutex<Ledger>> = Arc::default();
+        let endpoints = [shops()?, shops()?];
+        let warehouse = start(Warehouse::new(ledger.clone()))?;
+        let data = tempfile::Builder::new().prefix("nearside-demo-").tempdir().map_err(DemoError::Folder)?;
         let [near, random] = endpoints.each_ref().map(|all| addresses(all));
-        let config = |port, admin| network::text(port, admin, &near, &random);
+        let config = |listen, admin| {
+            let (near, random, warehouse, data) = (&near, &random, warehouse.address(), data.path());
+            network::text(&Places { listen, admin, near, random, warehouse, data })
+        };
         let (tell, events) = sync_channel(EVENTS);
         let loaded = config::parse(&config(free(PORT), free(ADMIN_PORT)), "demo", Path::new(""), &|_| None);
         let node = Node::start(Options {
@@ -78,8 +112,14 @@ impl Stage {
             opened: Opened { node: at, admin, config: config(at, admin) },
             began: Instant::now(),
             crowds: [Crowd::new(at, ""), Crowd::new(at, RANDOM_PATH)],
+            buyers: Buyers::new(at, ledger.clone()),
+            ledger,
+            told: Told::default(),
+            closed: None,
             endpoints,
+            warehouse,
             node,
+            _data: data,
             events,
             happenings: VecDeque::new(),
             purges: 0,
@@ -102,16 +142,59 @@ impl Stage {
         while self.events.try_recv().is_ok() {}
     }
 
-    /// Kills the mortal endpoints of both sides, or brings them back, unless it is so already.
+    /// Brings users: the same to both sides, and those who order, to Nearside.
+    pub fn arrivals(&self) -> io::Result<[Arrivals; 2]> {
+        let (mut sides, wishes) = (self.crowds.clone(), Wishes::new());
+        let users = Arrivals::start(RATE, move |due, runtime| {
+            let path = wishes.path(fastrand::f64(), fastrand::f64()).into();
+            sides.iter().for_each(|crowd| crowd.send(due, &path, runtime));
+            // Neither side is always the second.
+            sides.reverse();
+        })?;
+        let (buyers, mut orders) = (self.buyers.clone(), 0);
+        let buyers = Arrivals::start(ORDER_RATE, move |_, runtime| {
+            orders += 1;
+            buyers.send(orders, runtime);
+        })?;
+        Ok([users, buyers])
+    }
+
+    /// No users come any more; waits for those that are still there.
+    pub async fn close(&mut self) {
+        self.closed = Some(Instant::now());
+        for crowd in &self.crowds {
+            crowd.leave().await;
+        }
+        self.buyers.leave().await;
+    }
+
+    /// Waits till the queue has delivered what it has, with all endpoints alive; not for ever.
+    pub async fn catch_up(&mut self) -> Result<(), DemoError> {
+        let began = Instant::now();
+        while began.elapsed() < CATCH_UP {
+            self.live_or_die(false)?;
+            if self.ask().await && self.told.open() == 0 {
+                break;
+            }
+            sleep(CATCH_UP / 200).await;
+        }
+        Ok(())
+    }
+
+    /// Asks the node how its queue is. Did it say? If not, what it said before is shown.
+    pub async fn ask(&mut self) -> bool {
+        let told = operator::queue(self.opened.admin, QUEUE).await;
+        self.told = told.as_ref().copied().unwrap_or(self.told);
+        told.is_ok()
+    }
+
+    /// Kills the mortal endpoints of both sides and the warehouse, or brings them back, unless it is so already.
     pub fn live_or_die(&mut self, dead: bool) -> Result<(), DemoError> {
         let all = self.endpoints.iter_mut().flat_map(|side| side.iter_mut().enumerate());
         for (_, endpoint) in all.filter(|(index, _)| MORTALS.contains(index)) {
-            match (dead, endpoint.alive()) {
-                (true, true) => endpoint.kill(),
-                (false, false) => endpoint.revive().map_err(DemoError::Endpoint)?,
-                _ => {}
-            }
+            endpoint.live_or_die(dead).map_err(DemoError::Endpoint)?;
         }
+        self.warehouse.live_or_die(dead).map_err(DemoError::Endpoint)?;
         if std::mem::replace(&mut self.dead, dead) != dead {
             self.tell_of_life(dead);
         }
@@ -119,18 +202,20 @@ impl Stage {
     }
 
     fn tell_of_life(&mut self, dead: bool) {
-        let names = MORTALS.map(|index| ENDPOINTS[index].name).join(" and ");
+        let now = Instant::now();
+        let names = MORTALS.map(|index| ENDPOINTS[index].name).join(", ");
         // Pictures have no other endpoint, and what the shop's dead one gave is asked of the others.
         let tally = self.crowds[0].tally();
         let stale = (SHOP..ENDPOINTS.len()).map(|index| tally.stale(index)).sum();
         let what = if dead {
             self.stale_at_death = stale;
-            format!("{names} are killed: connections are reset, and nobody else has pictures")
+            format!("{names} and the warehouse die: nobody else has pictures or takes orders")
         } else {
             let stood_in = stale.saturating_sub(self.stale_at_death);
-            format!("{names} are started again; {stood_in} times a stale picture stood in")
+            lock(&self.ledger).returned(now);
+            format!("{names} and the warehouse return; {stood_in} times a stale picture stood in")
         };
-        self.remember(Instant::now(), what);
+        self.remember(now, what);
     }
 
     /// Purges till it was done so often.
@@ -138,11 +223,11 @@ impl Stage {
         while self.purges < due {
             self.purges += 1;
             let asked = Instant::now();
-            let answer = purge::by_tag(self.opened.admin, TAG).await;
+            let answer = operator::purge(self.opened.admin, TAG).await;
             let ms = asked.elapsed().as_secs_f64() * 1e3;
             let what = match answer {
                 Ok(nodes) => {
-                    let said = |node: &purge::Acknowledged| match node.done {
+                    let said = |node: &operator::Acknowledged| match node.done {
                         true => format!("node {} acknowledges, {} removed", node.node, node.removed),
                         false => format!("node {} did not do it", node.node),
                     };
@@ -158,22 +243,28 @@ impl Stage {
     /// How it is now.
     pub fn view(&mut self, length: Option<Duration>) -> View {
         self.hear();
-        let now = Instant::now();
-        let [near, random] = [0, 1].map(|side| self.side(side));
-        let tally = self.crowds[0].tally();
-        let (since, before) = self.looks.front().cloned().unwrap_or((self.began, Tally::default()));
-        let lately = tally.since(&before).side(EndpointWork::default());
-        let seconds = (now - since).as_secs_f64().max(0.001);
+        let now = self.closed.unwrap_or_else(Instant::now);
+        let look =
+            Look { at: now, tally: self.crowds[0].tally(), orders: lock(&self.ledger).times().clone() };
+        let before = self.looks.front().cloned();
+        let before = before.unwrap_or_else(|| Look {
+            at: self.began,
+            tally: Tally::default(),
+            orders: Histogram::default(),
+        });
+        let lately = look.tally.since(&before.tally).side(EndpointWork::default());
+        let seconds = (now - before.at).as_secs_f64().max(0.001);
         let view = View {
             elapsed: now - self.began,
             length,
             cache: CacheRow { per_second: lately.cache.answers as f64 / seconds, part: lately.cache.clone() },
             rows: self.rows(lately, seconds),
-            nearside: near,
-            random,
+            nearside: self.side(0),
+            random: self.side(1),
+            orders: self.orders(&look.orders.since(&before.orders)),
             happenings: self.happenings.iter().cloned().collect(),
         };
-        self.looks.push_back((now, tally));
+        self.looks.push_back(look);
         if self.looks.len() > LOOKS {
             self.looks.pop_front();
         }
@@ -185,22 +276,29 @@ impl Stage {
         self.hear();
         let [nearside, random] = [0, 1].map(|side| self.side(side));
         let node_cache = self.node.stats().snapshot().cache.into_iter().collect();
+        let times = lock(&self.ledger).times().clone();
+        let orders = self.orders(&times);
         let happenings = self.happenings.iter().cloned().collect();
-        Summary { seconds: worked.as_secs_f64(), nearside, random, node_cache, happenings }
+        Summary { seconds: worked.as_secs_f64(), nearside, random, orders, node_cache, happenings }
+    }
+
+    /// The orders so far, but only these times of them.
+    fn orders(&self, times: &Histogram) -> Orders {
+        lock(&self.ledger).orders(times, &self.told)
     }
 
     /// What a side met so far, and what it cost its endpoints.
     fn side(&self, index: usize) -> Side {
         let mut work = EndpointWork::default();
         for endpoint in &self.endpoints[index] {
-            let (requests, bytes) = endpoint.work().done();
+            let (requests, bytes) = endpoint.desk().done();
             work.requests += requests;
             work.bytes += bytes;
         }
         self.crowds[index].tally().side(work)
     }
 
-    /// Ends the node. Not to be called in a runtime.
+    /// Ends the node, and removes what it kept. Not to be called in a runtime.
     pub fn strike(self) {
         self.node.stop();
     }
@@ -236,6 +334,14 @@ impl Stage {
             }
             self.remember(at, said);
         }
+        let caught_up = lock(&self.ledger).caught_up();
+        if let Some(CaughtUp { orders, at, after }) = caught_up {
+            let after = after.as_secs_f64();
+            self.remember(
+                at,
+                format!("the warehouse has the {orders} orders that waited, {after:.1} s after its return"),
+            );
+        }
     }
 
     fn remember(&mut self, at: Instant, what: String) {
@@ -247,7 +353,15 @@ impl Stage {
     }
 }
 
-fn addresses(endpoints: &[Endpoint]) -> Vec<SocketAddr> {
+fn start<D: Desk>(desk: D) -> Result<Endpoint<D>, DemoError> {
+    Endpoint::start(desk).map_err(DemoError::Endpoint)
+}
+
+fn shops() -> Result<Vec<Endpoint<Shop>>, DemoError> {
+    ENDPOINTS.iter().map(|character| start(Shop::new(character))).collect()
+}
+
+fn addresses(endpoints: &[Endpoint<Shop>]) -> Vec<SocketAddr> {
     endpoints.iter().map(Endpoint::address).collect()
 }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,24 +17,25 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use wire::Method;
 
-use super::chance;
-use super::connection::Connection;
-use super::content::{PICTURES, Wishes};
-use super::endpoint::SERVED_BY;
+use super::connection::Connections;
+use super::content::PICTURES;
 use super::network::ENDPOINTS;
+use super::shop::SERVED_BY;
 use super::tally::{How, Met, Tally};
+use super::{chance, lock};
 
 /// Requests of one side that may be under way; more count as failed.
 const MOST: u32 = 1000;
 /// How long a user waits; then the request counts as failed.
 const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The users of one side.
 pub struct Crowd {
     node: SocketAddr,
     /// What their paths begin with.
     side: &'static str,
     room: Arc<Semaphore>,
-    kept: Mutex<Vec<Connection>>,
+    connections: Connections,
     tally: Mutex<Tally>,
 }
 
@@ -45,7 +46,7 @@ impl Crowd {
             node,
             side,
             room: Arc::new(Semaphore::new(MOST as usize)),
-            kept: Mutex::default(),
+            connections: Connections::to(node),
             tally: Mutex::default(),
         })
     }
@@ -58,7 +59,7 @@ impl Crowd {
     /// Waits for what is under way, and closes their connections.
     pub async fn leave(&self) {
         let _ = self.room.acquire_many(MOST).await;
-        lock(&self.kept).clear();
+        self.connections.close();
     }
 
     /// Asks for each picture once. What was never stored could not be served when its endpoint is dead.
@@ -72,7 +73,8 @@ impl Crowd {
         while asked.join_next().await.is_some() {}
     }
 
-    fn send(self: &Arc<Self>, due: Instant, path: &Arc<str>, runtime: &Handle) {
+    /// Asks for what is at this path; its time counts from `due`.
+    pub fn send(self: &Arc<Self>, due: Instant, path: &Arc<str>, runtime: &Handle) {
         let Ok(place) = self.room.clone().try_acquire_owned() else {
             return lock(&self.tally).note(None, due.elapsed());
         };
@@ -87,24 +89,15 @@ impl Crowd {
 
     /// What came; none: it was no good answer.
     async fn ask(&self, path: &str) -> io::Result<Option<Met>> {
-        let mut connection = match self.kept() {
-            Some(kept) => kept,
-            None => Connection::to(self.node).await?,
-        };
         let request = format!("GET {}{path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.side, self.node);
-        let bytes = connection.exchange(Method::Get, request.as_bytes()).await?.len() as u64;
-        let fields = &connection.head.fields;
-        let name = fields.get_named(SERVED_BY.as_bytes()).filter(|_| connection.head.status == 200);
-        let by = ENDPOINTS.iter().position(|endpoint| Some(endpoint.name.as_bytes()) == name);
-        let how = How::told(fields.get_named(b"cache-status"));
-        if connection.keeps_alive() {
-            lock(&self.kept).push(connection);
-        }
-        Ok(by.map(|by| Met { by, how, bytes }))
-    }
-
-    fn kept(&self) -> Option<Connection> {
-        lock(&self.kept).pop().filter(Connection::is_young)
+        self.connections
+            .exchange(Method::Get, request.as_bytes(), |head, body| {
+                let name = head.fields.get_named(SERVED_BY.as_bytes()).filter(|_| head.status == 200);
+                let by = ENDPOINTS.iter().position(|endpoint| Some(endpoint.name.as_bytes()) == name)?;
+                let how = How::told(head.fields.get_named(b"cache-status"));
+                Some(Met { by, how, bytes: body.len() as u64 })
+            })
+            .await
     }
 }
 
@@ -116,23 +109,19 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// Sends `rate` requests a second to each side, the same to both, on the runtime that this is called in.
+    /// Calls `come` with the time that is due, so often in a second, in a runtime: that of the caller.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(mut sides: [Arc<Crowd>; 2], rate: f64) -> io::Result<Arrivals> {
+    pub fn start(rate: f64, mut come: impl FnMut(Instant, &Handle) + Send + 'static) -> io::Result<Arrivals> {
         let over = Arc::new(AtomicBool::new(false));
         let (runtime, stop) = (Handle::current(), over.clone());
-        let wishes = Wishes::new();
         let thread = std::thread::Builder::new().name("users".into()).spawn(move || {
             let mut due = Instant::now();
             while !stop.load(Relaxed) {
                 due += chance::gap(rate, fastrand::f64());
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                let path = wishes.path(fastrand::f64(), fastrand::f64()).into();
-                sides.iter().for_each(|crowd| crowd.send(due, &path, &runtime));
-                // Neither side is always the second.
-                sides.reverse();
+                come(due, &runtime);
             }
         })?;
         Ok(Arrivals { over, thread: Some(thread) })
@@ -147,9 +136,4 @@ impl Drop for Arrivals {
             let _ = thread.join();
         }
     }
-}
-
-/// Each change under these locks is whole, so what a panic left is as good as ever.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

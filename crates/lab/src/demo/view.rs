@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use upstream::usable::Standing;
 
+use super::orders::Orders;
 use super::tally::{Part, Side};
 
 /// What there is to show.
@@ -44,6 +45,8 @@ pub struct View {
     pub nearside: Side,
     /// Random choice since the beginning.
     pub random: Side,
+    /// The orders since the beginning; their times are those of the last seconds.
+    pub orders: Orders,
     /// What happened last, oldest first.
     pub happenings: Vec<Happening>,
 }
@@ -92,6 +95,8 @@ pub struct Summary {
     pub nearside: Side,
     /// What the same users met with random choice.
     pub random: Side,
+    /// What became of orders.
+    pub orders: Orders,
     /// What became of all requests to cached routes, as the node counted them since it started.
     pub node_cache: BTreeMap<&'static str, u64>,
     /// What happened, oldest first; the last ones, if there were many.
@@ -99,8 +104,13 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Did Nearside answer all requests, and was there one?
+    /// Did Nearside answer all requests and deliver all orders, and was there one of each?
     pub fn holds(&self) -> bool {
+        self.answered() && self.orders.hold()
+    }
+
+    /// Did Nearside answer all requests, and was there one?
+    pub fn answered(&self) -> bool {
         self.nearside.failed == 0 && self.nearside.requests > 0
     }
 }

@@ -10,6 +10,10 @@ fn the_demo_ends_by_itself_and_tells_what_it_was_worth() {
     assert_eq!(summary["nearside"]["failed"], 0, "{summary:#}");
     assert_eq!(summary["nearside"]["requests"], summary["random"]["requests"], "{summary:#}");
     assert!(summary["random"]["failed"].as_u64() > Some(0), "{summary:#}");
+    let orders = &summary["orders"];
+    assert!(orders["accepted"].as_u64() > Some(0), "{summary:#}");
+    assert_eq!(orders["accepted"], orders["delivered"], "{summary:#}");
+    assert!(orders["attempts"].as_u64() > orders["delivered"].as_u64(), "{summary:#}");
     for side in ["nearside", "random"] {
         let (p50, p99) = (&summary[side]["p50_ms"], &summary[side]["p99_ms"]);
         assert!(p50.as_f64() > Some(0.0) && p50.as_f64() <= p99.as_f64(), "{summary:#}");
