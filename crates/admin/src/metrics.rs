@@ -153,7 +153,7 @@ fn queues(page: &mut Page, queues: &[QueueView]) {
             family.add(&[("queue", &queue.name)], value(queue));
         }
     };
-    let help = "Time since the oldest message that waits was accepted; 0 if none does.";
+    let help = "Time since the oldest message that waits could be delivered; 0 if none does.";
     let oldest = |queue: &QueueView| queue.oldest_seconds.unwrap_or(0.0);
     of_each(page.gauge("nearside_queue_oldest_seconds", help), oldest);
     let help = "Bytes that the messages take in the log.";

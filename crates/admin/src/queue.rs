@@ -148,7 +148,7 @@ pub struct QueueView {
     pub bytes: u64,
     /// Bytes over which nothing is accepted; none if the file doesn't name the queue.
     pub full: Option<u64>,
-    /// Seconds since the oldest message that is waiting was accepted; none if none is.
+    /// Seconds since the oldest message that waits could be delivered; none if none does.
     pub oldest_seconds: Option<f64>,
     /// When the clock sends a message; none if it doesn't.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use queue::Queues;
+use tokio::sync::OnceCell;
+use upstream::outside::Trust;
 
 use crate::cached::Kept;
 use crate::guard::Guard;
@@ -39,6 +41,8 @@ pub struct Shared {
     pub kept: Arc<Kept>,
     /// What may wait.
     pub queues: Arc<Queues>,
+    /// Whose certificates are believed of plain URLs; read when the first one is asked.
+    pub(crate) trust: OnceCell<Trust>,
 }
 
 impl Shared {
@@ -52,6 +56,7 @@ impl Shared {
             stats,
             kept: Arc::new(kept),
             queues,
+            trust: OnceCell::new(),
         })
     }
 

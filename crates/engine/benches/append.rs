@@ -125,7 +125,10 @@ async fn produce(log: Arc<Embedded>, until: Instant, recycle: bool) -> Vec<Posit
         log.append(vec![Append { record: record.clone(), room: Room::Ordinary, done: done_now }]);
         told.push(done.await.expect("told").expect("there is space"));
         // As rarely as a queue does it.
-        if recycle && told.len() % 16 == 0 && let Some(oldest) = log.oldest() {
+        if recycle
+            && told.len() % 16 == 0
+            && let Some(oldest) = log.oldest()
+        {
             log.trim(oldest);
         }
     }

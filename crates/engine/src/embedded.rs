@@ -156,12 +156,6 @@ impl Embedded {
         Ok(Embedded { shared, runtime: options.runtime, limit, writer, teller, telling })
     }
 
-    /// Where the oldest segment ends: trimming before that gives its space back. None if it is the one that
-    /// is written.
-    pub fn oldest(&self) -> Option<Position> {
-        self.shared.table().oldest().map(Position)
-    }
-
     /// Takes no more records, and waits until those that were taken are told what became of them.
     pub fn close(&self) {
         self.shared.inbox.close(AppendError::Closed);
@@ -239,6 +233,11 @@ impl Log for Embedded {
         if !freed.is_empty() {
             self.shared.inbox.free(freed);
         }
+    }
+
+    /// Where the oldest segment ends, unless it is the one that is written.
+    fn oldest(&self) -> Option<Position> {
+        self.shared.table().oldest().map(Position)
     }
 
     fn trouble(&self) -> Option<AppendError> {

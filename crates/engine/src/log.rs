@@ -133,6 +133,9 @@ pub trait Log: Send + Sync + 'static {
     /// Records before this position aren't needed any more. Their space is given back, maybe later.
     fn trim(&self, before: Position);
 
+    /// Up to where records must be trimmed for any space to be given back. None: what it holds is little.
+    fn oldest(&self) -> Option<Position>;
+
     /// Why it takes no records, if it doesn't.
     fn trouble(&self) -> Option<AppendError>;
 }

@@ -1,9 +1,11 @@
 //! A node on its way out: nothing under way is cut short, and it ends all the same.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use edge::Phase;
+use queue::Queues;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::start::Inner;
@@ -11,6 +13,9 @@ use crate::tell::say;
 
 /// How long what is under way may take to finish.
 const FINISH: Duration = Duration::from_secs(30);
+/// How long deliveries may take when another process takes over: less than the requests wait there that are
+/// to be kept in a queue.
+const HAND_OVER: Duration = Duration::from_secs(10);
 /// How long clients who stood in line may take to be let in: under a flood the line doesn't end.
 const LINE: Duration = Duration::from_secs(1);
 /// How often it is looked at.
@@ -31,12 +36,9 @@ pub(crate) enum Doors {
 /// Leaves. Returns when nothing is under way any more, or [`FINISH`] after the doors closed.
 pub(crate) async fn leave(inner: &Inner, grace: Duration, doors: Doors) {
     inner.shared.advance(Phase::Leaving);
+    let queues = &inner.shared.queues;
     if doors == Doors::AtOnce {
-        // The process that takes over waits for the log.
-        let queues = inner.shared.queues.clone();
-        tokio::spawn(async move { queues.close().await });
-    }
-    if doors == Doors::AtOnce {
+        tokio::spawn(hand_over(queues.clone()));
         close_doors(inner).await;
     }
     let over = Instant::now() + grace;
@@ -45,15 +47,32 @@ pub(crate) async fn leave(inner: &Inner, grace: Duration, doors: Doors) {
     }
     close_doors(inner).await;
     inner.shared.advance(Phase::Closing);
+    queues.stop();
     let finished = timeout(FINISH, async {
-        while connections(inner) > 0 {
+        while connections(inner) > 0 || queues.running() > 0 {
             sleep(LOOK).await;
         }
     });
     if finished.await.is_err() {
-        let left = inner.shared.under_way.load(Ordering::Relaxed);
-        say(&format!("{left} requests and tunnels were still under way after {} s", FINISH.as_secs()));
+        let requests = inner.shared.under_way.load(Ordering::Relaxed);
+        let (deliveries, limit) = (queues.running(), FINISH.as_secs());
+        say(&format!(
+            "{requests} requests and tunnels, and {deliveries} deliveries, were still under way after {limit} s"
+        ));
     }
+}
+
+/// Lets the queues' log go, for which the process that takes over waits.
+async fn hand_over(queues: Arc<Queues>) {
+    queues.stop();
+    let ended = async {
+        while queues.running() > 0 {
+            sleep(LOOK).await;
+        }
+    };
+    // The other one makes those again that took longer.
+    let _ = timeout(HAND_OVER, ended).await;
+    queues.close().await;
 }
 
 /// Closes the doors and waits till the last who stood in line are counted, or for [`LINE`].

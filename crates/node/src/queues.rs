@@ -291,7 +291,9 @@ fn refused(refused: &Refused) -> QueueError {
         Refused::Full { .. } | Refused::TooMany => QueueError::Full,
         Refused::OtherContent => QueueError::OtherContent,
         Refused::TooLarge { .. } => QueueError::TooLarge(refused.to_string()),
-        Refused::Busy | Refused::Stopped(_) | Refused::Closed => QueueError::Unavailable(refused.to_string()),
+        Refused::Busy | Refused::Left | Refused::Stopped(_) | Refused::Closed => {
+            QueueError::Unavailable(refused.to_string())
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Operations for Inner {
 
     fn queues(&self) -> Option<Arc<dyn admin::queue::Queues>> {
         let queues = self.shared.queues.clone();
-        let some = !queues.all().is_empty();
+        let some = !queues.all().is_empty() || queues.trouble().is_some();
         some.then(|| Arc::new(Operated(queues)) as Arc<dyn admin::queue::Queues>)
     }
 

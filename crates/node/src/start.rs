@@ -227,11 +227,7 @@ fn open_queues(
     if takes_over {
         // It lets the log go once this process says that it serves; requests wait for it.
         let (own, plan) = (queues.clone(), plan.clone());
-        background.spawn_blocking(move || {
-            if let Err(error) = own.follow(&plan, &folder(&plan), HANDOVER) {
-                tell::say(&error.to_string());
-            }
-        });
+        background.spawn_blocking(move || own.take_over(&plan, &folder(&plan), HANDOVER));
     } else {
         queues.follow(plan, &folder(plan), Duration::ZERO).map_err(StartError::Queues)?;
     }

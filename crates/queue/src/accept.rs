@@ -7,8 +7,8 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use engine::{AppendError, Position, Room};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::sync::{OwnedMutexGuard, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
 use upstream::clock::wall_ms;
 
 use crate::cloud_event::CloudEvent;
@@ -26,7 +26,7 @@ const HEAD: usize = 512 * 1024;
 /// Bytes that the head of a message counts for whose body comes in pieces, when it isn't known yet.
 const HEAD_COUNTED: u64 = 1024;
 
-/// How long an accept waits for the disk.
+/// How long an accept, or a piece of an upload, waits for the disk.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A message to be accepted.
@@ -49,7 +49,7 @@ pub struct New<'a> {
     pub hops: &'a str,
     /// If it is a CloudEvent: its id stands for a key if there is none.
     pub event: Option<&'a CloudEvent>,
-    /// The time that the clock sends it for, in seconds since 1970.
+    /// The time that the clock sends it for, in seconds since 1970: once, whatever its key says.
     pub fired: Option<u64>,
 }
 
@@ -87,8 +87,23 @@ pub enum Refused {
     Stopped(Arc<str>),
     #[error("the queue is being opened")]
     Busy,
+    /// A reload took it out of the file.
+    #[error("the queue isn't in the configuration any more")]
+    Left,
     #[error("the queue is being closed")]
     Closed,
+}
+
+impl Refused {
+    /// The disk hangs, rather than failing.
+    fn silent() -> Refused {
+        Refused::Stopped("the disk doesn't answer".into())
+    }
+
+    /// It may be accepted later, as it is.
+    pub(crate) fn may_pass(&self) -> bool {
+        !matches!(self, Refused::OtherContent | Refused::TooLarge { .. })
+    }
 }
 
 impl From<AppendError> for Refused {
@@ -111,12 +126,16 @@ impl Queue {
         if let Some(stopped) = self.store.stopped() {
             return Err(self.refuse(stopped.into()));
         }
-        let room = self.lock().has_room(bytes);
-        room.map_err(|refused| self.refuse(self.told(refused)))
+        let state = self.lock();
+        if !self.is_in_plan() {
+            return Err(self.refuse(Refused::Left));
+        }
+        state.has_room(bytes).map_err(|refused| self.refuse(self.told(refused)))
     }
 
     /// Accepts a message: when this returns, it is on stable storage. It is accepted, or not, also if
-    /// nobody waits for the answer any more. If the disk takes longer than [`PATIENCE`], nobody knows yet.
+    /// nobody waits for the answer any more. If the disk takes longer than [`PATIENCE`], nobody knows yet,
+    /// neither of this one nor of one with the same key that is on its way.
     ///
     /// # Errors
     /// [`Refused`]
@@ -129,6 +148,7 @@ impl Queue {
         let target = String::from_utf8_lossy(new.target);
         let texts = Texts { method: &method, target: &target };
         let dedupe = self.dedupe(&new);
+        let over = Instant::now() + PATIENCE;
         loop {
             // Enabled before the look, so that what ends meanwhile isn't missed.
             let mut ended = std::pin::pin!(self.settled.notified());
@@ -137,16 +157,19 @@ impl Queue {
                 Tried::Written(stable) => {
                     // Its body is a part of a large buffer, which the next request can have.
                     drop(new);
-                    return match timeout(PATIENCE, stable).await {
+                    return match timeout_at(over, stable).await {
                         Ok(told) => told.unwrap_or(Err(Refused::Closed)),
-                        Err(_) => Err(self.refuse(Refused::Stopped("the disk doesn't answer".into()))),
+                        Err(_) => Err(self.refuse(Refused::silent())),
                     };
                 }
                 Tried::Same(number) => {
                     self.counters.one(Count::Again);
                     return Ok(Accepted { id: self.id(number), again: true });
                 }
-                Tried::Pending => ended.await,
+                Tried::Pending => {
+                    let ended = timeout_at(over, ended).await;
+                    ended.map_err(|_| self.refuse(Refused::silent()))?;
+                }
                 Tried::Refused(refused) => return Err(self.refuse(refused)),
             }
         }
@@ -171,6 +194,10 @@ impl Queue {
         };
         // Held till the record is in the log's line: messages lie there in the order of their numbers.
         let mut state = self.lock();
+        if !self.is_in_plan() {
+            // It would go to nobody.
+            return Tried::Refused(Refused::Left);
+        }
         let Some(receivers) = state.receivers() else { return Tried::Refused(Refused::Busy) };
         let admitted = match &new.body {
             NewBody::Whole(_) => state.admit(&Admit { bytes: record.bytes(), dedupe, in_pieces: false }, now),
@@ -213,10 +240,12 @@ impl Queue {
     /// What tells whether a message came before.
     fn dedupe(&self, new: &New<'_>) -> Option<Dedupe> {
         let kept = self.plan.load().dedupe;
-        let key = match (new.key, new.event) {
-            (Some(key), _) => hash(&[b"key", key]),
-            (None, Some(event)) => hash(&[b"event", event.source.as_bytes(), event.id.as_bytes()]),
-            (None, None) => return None,
+        let key = match new {
+            // No client's key is ever the same as the clock's.
+            New { fired: Some(at), .. } => hash(&[b"clock", &at.to_le_bytes()]),
+            New { key: Some(key), .. } => hash(&[b"key", key]),
+            New { event: Some(event), .. } => hash(&[b"event", event.source.as_bytes(), event.id.as_bytes()]),
+            _ => return None,
         };
         let content = new.body.hash();
         let content = hash(&[new.method, new.target, &content]);
@@ -240,7 +269,7 @@ impl Queue {
     fn refuse(&self, refused: Refused) -> Refused {
         self.counters.one(match refused {
             Refused::OtherContent => Count::OtherContent,
-            Refused::Stopped(_) | Refused::Busy | Refused::Closed => Count::Stopped,
+            Refused::Stopped(_) | Refused::Busy | Refused::Left | Refused::Closed => Count::Stopped,
             Refused::Full { .. } | Refused::TooMany | Refused::TooLarge { .. } => Count::Full,
         });
         refused
@@ -264,11 +293,13 @@ impl Queue {
             Ok(_) => return Err(Refused::Busy),
             Err(refused) => return Err(self.refuse(self.told(refused))),
         };
+        let places = Arc::<Places>::default();
+        self.uploads().insert(number, Arc::downgrade(&places));
         Ok(Upload {
             queue: self.clone(),
             number,
-            at: Vec::new(),
-            bytes: 0,
+            places,
+            whole: None,
             content: digest::Context::new(&digest::SHA256),
             held: Vec::new(),
             committed: AtomicBool::new(false),
@@ -314,18 +345,23 @@ impl NewBody {
         match self {
             NewBody::Whole(whole) => record::Body::Whole(whole),
             NewBody::Uploaded(upload) => {
-                record::Body::Pieces { upload: upload.number, at: upload.at.clone() }
+                let at = upload.whole.as_deref().cloned().unwrap_or_default();
+                record::Body::Pieces { upload: upload.number, at }
             }
         }
     }
 }
 
+/// Where the pieces of an upload lie, and their lengths. Locked by who moves them.
+pub(crate) type Places = tokio::sync::Mutex<Vec<(Position, u32)>>;
+
 /// A body on its way into the log. Dropped before it is accepted, its pieces are left to the cleaner.
 pub struct Upload {
     queue: Arc<Queue>,
     number: Number,
-    at: Vec<(Position, u32)>,
-    bytes: u64,
+    places: Arc<Places>,
+    /// Held from when all of it is there: then no piece is moved any more till it is a message.
+    whole: Option<OwnedMutexGuard<Vec<(Position, u32)>>>,
     content: digest::Context,
     /// What isn't a whole piece yet.
     held: Vec<u8>,
@@ -357,7 +393,12 @@ impl Upload {
     /// # Errors
     /// [`Refused`]
     pub async fn finish(&mut self) -> Result<(), Refused> {
-        if self.held.is_empty() { Ok(()) } else { self.write().await }
+        if !self.held.is_empty() {
+            self.write().await?;
+        }
+        let places = timeout(PATIENCE, self.places.clone().lock_owned()).await;
+        self.whole = Some(places.map_err(|_| self.queue.refuse(Refused::silent()))?);
+        Ok(())
     }
 
     async fn write(&mut self) -> Result<(), Refused> {
@@ -365,26 +406,29 @@ impl Upload {
         let bytes = self.held.len() as u64;
         let reserved = queue.lock().reserve_more(self.number, bytes);
         reserved.map_err(|refused| queue.refuse(queue.told(refused)))?;
-        self.bytes += bytes;
         let (tell, stable) = oneshot::channel();
         let what = What::Piece { upload: self.number, bytes: &self.held };
         queue.write(&what, Room::Ordinary, move |at| {
             let _ = tell.send(at.clone());
         });
         self.held.clear();
-        match stable.await {
-            Ok(Ok(position)) => {
-                self.at.push((position, u32::try_from(bytes).unwrap_or(u32::MAX)));
-                Ok(())
+        let written = async {
+            match stable.await {
+                Ok(Ok(position)) => {
+                    self.places.lock().await.push((position, u32::try_from(bytes).unwrap_or(u32::MAX)));
+                    Ok(())
+                }
+                Ok(Err(error)) => Err(queue.refuse(error.into())),
+                Err(_) => Err(Refused::Closed),
             }
-            Ok(Err(error)) => Err(queue.refuse(error.into())),
-            Err(_) => Err(Refused::Closed),
-        }
+        };
+        timeout(PATIENCE, written).await.unwrap_or_else(|_| Err(queue.refuse(Refused::silent())))
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
+        self.queue.uploads().remove(&self.number);
         if !self.committed.load(Ordering::Relaxed) {
             self.queue.lock().give_back(self.number);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use engine::{AppendError, Room};
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use upstream::clock::wall_ms;
 
 use crate::queue::Queue;
@@ -35,13 +36,13 @@ impl Queue {
     /// # Errors
     /// It can't be written; what was written before holds.
     pub async fn replay(self: &Arc<Self>, mut replaying: Replaying) -> Result<u64, AppendError> {
-        loop {
+        while !replaying.is_over() {
             let portion = self.lock().replay(&mut replaying, PORTION);
-            if portion.is_empty() {
-                return Ok(replaying.sent());
-            }
             self.write_all(portion).await?;
+            // A portion may be empty, and others want the thread too.
+            yield_now().await;
         }
+        Ok(replaying.sent())
     }
 
     /// Takes messages out; says how many.

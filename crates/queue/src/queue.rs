@@ -1,9 +1,9 @@
 //! One queue at work: its state behind a lock that is held for moments, and its records' way to the log.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -12,9 +12,10 @@ use engine::{AppendError, Position, Room};
 use tokio::sync::{Notify, broadcast, oneshot};
 use upstream::clock::wall_ms;
 
+use crate::accept::Places;
 use crate::count::Counters;
 use crate::follow::{Event, FOLLOWED};
-use crate::record::{Record, What};
+use crate::record::{Number, Record, What};
 use crate::state::{Rules, State};
 use crate::store::Store;
 
@@ -22,12 +23,19 @@ use crate::store::Store;
 pub struct Queue {
     pub(crate) name: Arc<str>,
     pub(crate) plan: ArcSwap<plan::Queue>,
-    /// The file names it.
+    /// The file names it. Changes under the lock of the state, so that no message comes in after that.
     in_plan: AtomicBool,
     state: Mutex<State>,
+    /// Records on their way that give receivers their numbers.
+    naming: AtomicUsize,
+    /// Up to when the clock need not send anything any more, in seconds since 1970: what it was to send
+    /// can't be accepted.
+    pub(crate) given_up: AtomicU64,
     /// Since when it is known to this process, in seconds since 1970.
     pub(crate) since: u64,
     pub(crate) store: Arc<Store>,
+    /// Where the pieces of uploads under way lie.
+    uploads: Mutex<BTreeMap<Number, Weak<Places>>>,
     /// An accept that others with the same key wait for has ended.
     pub(crate) settled: Notify,
     pub(crate) live: broadcast::Sender<Event>,
@@ -49,8 +57,11 @@ impl Queue {
             plan: ArcSwap::new(plan.clone()),
             in_plan: AtomicBool::new(in_plan),
             state: Mutex::new(state),
+            naming: AtomicUsize::new(0),
+            given_up: AtomicU64::new(0),
             since: wall_ms() / 1000,
             store: store.clone(),
+            uploads: Mutex::default(),
             settled: Notify::new(),
             live: broadcast::channel(FOLLOWED).0,
             errors: Mutex::default(),
@@ -109,6 +120,10 @@ impl Queue {
         self.plan.load().deliver.iter().find(|receiver| &**receiver.text() == text).cloned()
     }
 
+    pub(crate) fn uploads(&self) -> MutexGuard<'_, BTreeMap<Number, Weak<Places>>> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // What a panicking thread left half done is taken as it is: a restart reads it anew.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -117,23 +132,38 @@ impl Queue {
     /// Follows a changed plan; none: the file doesn't name it any more.
     /// `told` is let go of when all receivers have their numbers.
     pub(crate) fn follow(self: &Arc<Self>, plan: Option<&Arc<plan::Queue>>, told: &Sender<()>) {
-        self.in_plan.store(plan.is_some(), Ordering::Relaxed);
         let mut state = self.lock();
+        self.in_plan.store(plan.is_some(), Ordering::Relaxed);
         match plan {
             Some(plan) => {
                 self.plan.store(plan.clone());
                 state.set_rules(Rules::from(&**plan));
-                for receiver in state.missing_receivers() {
-                    let (index, text) = receiver;
-                    let what = What::Receiver { index, text: &text };
-                    let told = told.clone();
-                    self.write(&what, Room::Reserve, move |_| drop(told));
-                }
+                self.name_receivers(&mut state, Some(told));
             }
             None => state.set_rules(Rules { receivers: Vec::new(), ..Rules::from(&*self.plan.load_full()) }),
         }
         drop(state);
         self.store.wake.all();
+    }
+
+    /// Gives receivers their numbers that have none yet.
+    fn name_receivers(self: &Arc<Self>, state: &mut State, told: Option<&Sender<()>>) {
+        for (index, text) in state.missing_receivers() {
+            let what = What::Receiver { index, text: &text };
+            let (own, told) = (self.clone(), told.cloned());
+            self.naming.fetch_add(1, Ordering::Relaxed);
+            self.write(&what, Room::Reserve, move |_| {
+                own.naming.fetch_sub(1, Ordering::Relaxed);
+                drop(told);
+            });
+        }
+    }
+
+    /// Tries that again, if it failed: till it is done, the queue accepts nothing.
+    pub(crate) fn write_receivers(self: &Arc<Self>) {
+        if self.naming.load(Ordering::Relaxed) == 0 && self.store.stopped().is_none() {
+            self.name_receivers(&mut self.lock(), None);
+        }
     }
 
     /// Writes a record; it is applied when it is stable, and `then` is told. Under the queue's lock,
@@ -177,7 +207,7 @@ impl Queue {
             self.store.wake.one();
         }
         if let What::Accepted(accepted) = &read.what {
-            self.tell_followers(accepted);
+            self.tell_followers(position, accepted);
         }
     }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -27,6 +27,7 @@ use crate::record::{Number, Record};
 use crate::state::{Cursor, Rules, State};
 use crate::store::Store;
 use crate::task::Task;
+use crate::tend;
 use crate::wake::Wake;
 
 /// Hears what an operator should know.
@@ -39,11 +40,13 @@ const SNAPSHOT: &str = "snapshot";
 /// The name of what ids are made with.
 const SECRET: &str = "secret";
 /// Messages that are written to a snapshot under one hold of a queue's lock.
-const SLICE: usize = 8 * 1024;
+const SLICE: usize = 1024;
 /// How often it is looked whether another process let the log go.
 const LOOK: Duration = Duration::from_millis(10);
-/// How long deliveries under way may take once the queues are being closed.
-const FINISH: Duration = Duration::from_secs(5);
+/// How long the numbers of receivers may take to be written before a reload goes on without them.
+const NAMED: Duration = Duration::from_secs(5);
+/// How long a process that takes over waits before it tries again to open the log.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Why the queues can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,8 @@ pub struct Queues {
     wake: Arc<Wake>,
     all: ArcSwap<BTreeMap<Arc<str>, Arc<Queue>>>,
     open: OnceLock<Open>,
+    /// Why it isn't open, though it should be.
+    unopened: Mutex<Option<String>>,
     /// Which queue is asked first for what is due.
     turn: AtomicUsize,
     snapshot_at: AtomicU64,
@@ -69,6 +74,8 @@ pub struct Queues {
     writing: Mutex<()>,
     /// Nothing is taken any more.
     leaving: AtomicBool,
+    /// One closes them, once.
+    closing: tokio::sync::Mutex<()>,
     closed: AtomicBool,
     opened: watch::Sender<bool>,
 }
@@ -91,11 +98,13 @@ impl Queues {
             wake: Arc::new(Wake::new(threads)),
             all: ArcSwap::default(),
             open: OnceLock::new(),
+            unopened: Mutex::default(),
             turn: AtomicUsize::new(0),
             snapshot_at: AtomicU64::new(0),
             opening: Mutex::new(()),
             writing: Mutex::new(()),
             leaving: AtomicBool::new(false),
+            closing: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(false),
             opened: watch::channel(false).0,
         })
@@ -111,10 +120,38 @@ impl Queues {
             return Ok(());
         }
         let _one = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        self.follow_alone(plan, folder, wait)
+    }
+
+    /// As [`Self::follow`], with the first plan of a process that takes over from another one. Tries again
+    /// till the log is open, here or by a reload with a later plan, or the node leaves; blocks so long.
+    pub fn take_over(self: &Arc<Self>, plan: &Plan, folder: &Path, wait: Duration) {
+        while !self.leaving.load(Ordering::Relaxed) {
+            let one = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.open.get().is_some() {
+                return;
+            }
+            let Err(error) = self.follow_alone(plan, folder, wait) else { return };
+            drop(one);
+            let why = error.to_string();
+            let before = self.unopened().replace(why.clone());
+            if before.as_ref() != Some(&why) {
+                self.say(&why);
+            }
+            std::thread::sleep(AGAIN);
+        }
+    }
+
+    fn unopened(&self) -> MutexGuard<'_, Option<String>> {
+        self.unopened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow_alone(self: &Arc<Self>, plan: &Plan, folder: &Path, wait: Duration) -> Result<(), OpenError> {
         let named = |why: String| OpenError { folder: folder.display().to_string(), why };
         if self.open.get().is_none() {
             self.open(plan, folder, wait).map_err(named)?;
             self.background.spawn(keep::keep(Arc::downgrade(self)));
+            self.background.spawn(tend::tend(Arc::downgrade(self)));
         }
         let Some(open) = self.open.get() else { return Ok(()) };
         let mut all = BTreeMap::clone(&self.all.load());
@@ -131,7 +168,7 @@ impl Queues {
         }
         drop(told);
         // Messages can name receivers only once their numbers are stable; then all who tell are gone.
-        while known.recv_timeout(FINISH).is_ok() {}
+        while known.recv_timeout(NAMED).is_ok() {}
         self.all.store(Arc::new(all));
         self.opened.send_replace(true);
         self.wake.all();
@@ -182,6 +219,13 @@ impl Queues {
                 "{unreadable} records of the queues are of a form that this build doesn't know"
             ));
         }
+        let first = embedded.positions().first;
+        let gone: usize = states.values_mut().map(|state| state.forget_before(first, now)).sum();
+        if gone > 0 {
+            (self.tell)(&format!(
+                "{gone} messages were to be delivered again, and had been forgotten already"
+            ));
+        }
         let log: Arc<dyn Log> = embedded.clone();
         let tag = crate::hops::tag(&secret);
         let store = Store::new(log, Ids::new(secret), tag, self.wake.clone(), last);
@@ -223,30 +267,50 @@ impl Queues {
 
     /// Why nothing is accepted, if nothing is.
     pub fn trouble(&self) -> Option<String> {
-        self.open.get()?.store.log.trouble().map(|trouble| trouble.to_string())
+        match self.open.get() {
+            Some(open) => open.store.log.trouble().map(|trouble| trouble.to_string()),
+            None => self.unopened().clone(),
+        }
     }
 
-    /// A delivery that is due; else when to ask again, if that is known.
+    /// A delivery that is due, for thread `index` to make; else when to ask again, if that is known and the
+    /// thread [isn't woken](Self::woken) before. A thread has a limited number under way, and no receiver gets
+    /// most of them.
     ///
     /// # Errors
     /// The time, in milliseconds since 1970.
-    pub fn take(&self, now: u64) -> Result<Task, Option<u64>> {
+    pub fn take(&self, index: usize, now: u64) -> Result<Task, Option<u64>> {
         let Some(open) = self.open.get() else { return Err(None) };
         // What is delivered while nothing can be written would be delivered again and again.
         if self.leaving.load(Ordering::Relaxed) || open.store.stopped().is_some() {
             return Err(None);
         }
+        if let Some(until) = open.store.hold.until(now) {
+            return Err(Some(until));
+        }
+        self.wake.look(index);
+        let taken = self.take_one(index, now);
+        match &taken {
+            Ok(_) => open.store.hold.delivers(now),
+            Err(_) => self.wake.looked(index),
+        }
+        taken
+    }
+
+    fn take_one(&self, index: usize, now: u64) -> Result<Task, Option<u64>> {
         let all = self.all.load();
         let first = self.turn.fetch_add(1, Ordering::Relaxed) % all.len().max(1);
         let mut next: Option<u64> = None;
         // Each queue is first in its turn, so that a busy one holds up no other.
         for queue in all.values().skip(first).chain(all.values().take(first)) {
+            let may = |receiver| self.wake.may_take(index, &(queue.name.clone(), receiver));
             let mut state = queue.lock();
-            if let Some(work) = state.take(now) {
+            if let Some(work) = state.take_where(now, may) {
                 drop(state);
-                return Ok(Task::new(queue.clone(), work));
+                let slot = self.wake.take(index, (queue.name.clone(), work.receiver));
+                return Ok(Task::new(queue.clone(), work, slot));
             }
-            next = [next, state.next_at(now)].into_iter().flatten().min();
+            next = [next, state.next_where(now, may)].into_iter().flatten().min();
         }
         Err(next)
     }
@@ -260,7 +324,8 @@ impl Queues {
         self.open.get().map(|open| &open.store)
     }
 
-    pub(crate) fn say(&self, text: &str) {
+    /// Tells an operator.
+    pub fn say(&self, text: &str) {
         (self.tell)(text);
     }
 
@@ -298,21 +363,30 @@ impl Queues {
         Ok(at)
     }
 
-    /// Takes nothing more, waits a while for what is under way, and lets the log go.
-    pub async fn close(self: &Arc<Self>) {
+    /// Begins no delivery any more; those under way go on, and messages are accepted.
+    pub fn stop(&self) {
         self.leaving.store(true, Ordering::Relaxed);
-        if self.closed.load(Ordering::Relaxed) {
+    }
+
+    /// Deliveries under way, those among them whose end isn't written yet. What is one when the queues are
+    /// closed is made again by the next process.
+    pub fn running(&self) -> usize {
+        if self.is_closed() {
+            return 0;
+        }
+        self.all().iter().map(|queue| queue.lock().counts(wall_ms()).running).sum()
+    }
+
+    /// Lets the log go.
+    pub async fn close(self: &Arc<Self>) {
+        self.stop();
+        let _one = self.closing.lock().await;
+        if self.is_closed() {
             return;
         }
         let Some(open) = self.open.get() else { return };
-        let over = tokio::time::Instant::now() + FINISH;
-        while self.all().iter().any(|queue| queue.lock().counts(wall_ms()).running > 0)
-            && tokio::time::Instant::now() < over
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
         if self.trouble().is_none()
-            && let Err(error) = keep::snapshot(self).await
+            && let Err(error) = tend::snapshot(self).await
         {
             self.say(&format!("no snapshot of the queues was written: {error}"));
         }

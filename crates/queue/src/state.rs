@@ -120,6 +120,9 @@ pub struct State {
     receivers: BTreeMap<ReceiverIndex, Receiver>,
     /// The next receiver's index; none: there are no more.
     next_receiver: Option<ReceiverIndex>,
+    /// Indexes that were given and whose records aren't in the log yet: each is its receiver's for good,
+    /// since a record that seems to have failed may be there after a restart.
+    named: BTreeMap<Arc<str>, ReceiverIndex>,
     /// Who got a delivery last.
     turn: ReceiverIndex,
     flights: BTreeMap<(Number, ReceiverIndex), Flight>,
@@ -131,7 +134,7 @@ pub struct State {
 #[derive(Debug, Clone, Copy)]
 struct Message {
     position: Position,
-    /// When it came, or may be delivered from, whichever is later.
+    /// When it came, or may be delivered from, or was replayed when it was over, whichever is latest.
     since: Small,
     /// Receivers that aren't done with it.
     open: u16,
@@ -174,6 +177,7 @@ impl State {
             dead: Shelf::default(),
             receivers: BTreeMap::new(),
             next_receiver: Some(0),
+            named: BTreeMap::new(),
             turn: 0,
             flights: BTreeMap::new(),
             reserved: Reserved::default(),
@@ -196,15 +200,23 @@ impl State {
     }
 
     /// Receivers that the file names and that have no index yet: each gets one, and is to be written as
-    /// [`What::Receiver`](crate::record::What::Receiver) before a message names it.
+    /// [`What::Receiver`](crate::record::What::Receiver) before a message names it. Asked again before that
+    /// is applied, it says the same.
     pub fn missing_receivers(&mut self) -> Vec<(ReceiverIndex, Arc<str>)> {
-        let Some(next) = self.next_receiver else { return Vec::new() };
         let missing = self.rules.receivers.iter().filter(|text| self.index_of(text).is_none());
-        let missing: Vec<_> = (next..=ReceiverIndex::MAX).zip(missing.cloned()).collect();
-        if let Some((last, _)) = missing.last() {
-            self.next_receiver = last.checked_add(1);
+        let missing: Vec<Arc<str>> = missing.cloned().collect();
+        missing.into_iter().filter_map(|text| Some((self.name_receiver(&text)?, text))).collect()
+    }
+
+    /// The index that a receiver gets, or has got already; none: there are no more.
+    fn name_receiver(&mut self, text: &Arc<str>) -> Option<ReceiverIndex> {
+        if let Some(index) = self.named.get(text) {
+            return Some(*index);
         }
-        missing
+        let index = self.next_receiver?;
+        self.next_receiver = index.checked_add(1);
+        self.named.insert(text.clone(), index);
+        Some(index)
     }
 
     /// To whom a new message goes; none: a receiver has no index yet.

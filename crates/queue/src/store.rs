@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use engine::{Append, AppendError, Log, Position, ReadError, Room};
 
+use crate::hold::Hold;
 use crate::id::Ids;
 use crate::wake::Wake;
 
@@ -16,6 +17,7 @@ pub(crate) struct Store {
     /// Tells this log from others, in `Nearside-Hops`.
     pub(crate) tag: String,
     pub(crate) wake: Arc<Wake>,
+    pub(crate) hold: Hold,
     /// The last record that was applied.
     applied: AtomicU64,
 }
@@ -29,7 +31,7 @@ impl Store {
         applied: Position,
     ) -> Arc<Store> {
         let applied = AtomicU64::new(applied.0);
-        Arc::new(Store { log, ids, tag, wake, applied })
+        Arc::new(Store { log, ids, tag, wake, hold: Hold::default(), applied })
     }
 
     /// Appends a record; `done` is told on the log's own thread, in the order of the log.

@@ -11,8 +11,9 @@ use upstream::clock::wall_ms;
 
 use crate::count::Count;
 use crate::queue::Queue;
-use crate::record::{Accepted, Body, End, History, Record, What};
+use crate::record::{Accepted, Body, End, History, Number, Record, What};
 use crate::state::{Outcome, Work};
+use crate::wake::Slot;
 
 /// How often a message is looked for that the cleaner moves meanwhile.
 const LOOKS: u32 = 3;
@@ -25,6 +26,7 @@ pub struct Task {
     queue: Arc<Queue>,
     work: Work,
     settled: bool,
+    _slot: Slot,
 }
 
 /// A message as it lies in the log.
@@ -35,8 +37,8 @@ pub struct Message {
 }
 
 impl Task {
-    pub(crate) fn new(queue: Arc<Queue>, work: Work) -> Task {
-        Task { queue, work, settled: false }
+    pub(crate) fn new(queue: Arc<Queue>, work: Work, slot: Slot) -> Task {
+        Task { queue, work, settled: false, _slot: slot }
     }
 
     /// Its queue.
@@ -79,19 +81,7 @@ impl Task {
     /// # Errors
     /// It can't be read.
     pub async fn message(&self) -> Result<Message, ReadError> {
-        let (number, mut at) = (self.work.number, self.work.position);
-        let mut looks = 1;
-        let record = loop {
-            match self.queue.store.read(at).await {
-                Err(ReadError::NotThere(_)) if looks < LOOKS => {
-                    let there = self.queue.lock().message(number);
-                    at = there.map(|message| message.position).ok_or(ReadError::NotThere(at))?;
-                    looks += 1;
-                }
-                read => break read?,
-            }
-        };
-        accepted(&record, at)?;
+        let record = find(&self.queue, self.work.number, self.work.position).await?;
         let history = match self.work.history {
             // Without it the attempts before aren't told of, that is all.
             Some(at) => self.queue.store.read(at).await.ok(),
@@ -128,9 +118,15 @@ impl Task {
         };
         let (own, work) = (self.queue.clone(), self.work.clone());
         self.queue.write(&what, Room::Reserve, move |at| match at {
-            Ok(_) => own.counters.one(count),
+            Ok(_) => {
+                own.store.hold.written();
+                own.counters.one(count);
+            }
             // It will be delivered again, since nobody would know that it was.
-            Err(_) => own.lock().unsettle(&work, wall_ms()),
+            Err(_) => {
+                own.store.hold.failed(wall_ms());
+                own.lock().unsettle(&work, wall_ms());
+            }
         });
     }
 
@@ -189,7 +185,13 @@ impl Message {
     /// Its body, if it lies in pieces.
     pub fn pieces(&self, task: &Task) -> Option<Pieces> {
         let Body::Pieces { at, .. } = self.content().body else { return None };
-        Some(Pieces { queue: task.queue.clone(), list: at.into(), next: 0, coming: Mutex::default() })
+        Some(Pieces {
+            queue: task.queue.clone(),
+            number: task.work.number,
+            list: at.into(),
+            next: 0,
+            coming: Mutex::default(),
+        })
     }
 
     fn history(&self) -> History<'_> {
@@ -201,14 +203,20 @@ impl Message {
     }
 }
 
+/// Where the pieces of a body lie, each with its length.
+type List = Arc<[(Position, u32)]>;
+
+/// A record that is being read, and where all pieces lie then.
+type Coming = Later<Result<(List, Bytes), ReadError>>;
+
 /// Reads the pieces of a body one after the other.
 pub struct Pieces {
     queue: Arc<Queue>,
-    list: Arc<[(Position, u32)]>,
+    number: Number,
+    list: List,
     next: usize,
-    /// The one that is being read.
     /// Only ever reached alone; the lock lets others hold a reference meanwhile.
-    coming: Mutex<Option<Later<Result<Bytes, ReadError>>>>,
+    coming: Mutex<Option<Coming>>,
 }
 
 impl Pieces {
@@ -216,19 +224,20 @@ impl Pieces {
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
         let Some(&(at, _)) = self.list.get(self.next) else { return Poll::Ready(None) };
         let coming = self.coming.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let read = match coming {
-            Some(coming) => ready!(coming.as_mut().poll(cx)),
-            None => match self.queue.store.log.read_now(at) {
-                Some(read) => read,
-                None => {
-                    let coming = coming.insert(self.queue.store.log.read(at));
-                    ready!(coming.as_mut().poll(cx))
-                }
-            },
-        };
+        if coming.is_none()
+            && let Some(Ok(record)) = self.queue.store.log.read_now(at)
+        {
+            self.next += 1;
+            return Poll::Ready(Some(piece(&record, at)));
+        }
+        let find = || find_piece(self.queue.clone(), self.number, self.list.clone(), self.next);
+        let found = ready!(coming.get_or_insert_with(|| Box::pin(find())).as_mut().poll(cx));
         *coming = None;
         self.next += 1;
-        Poll::Ready(Some(read.and_then(|record| piece(&record, at))))
+        Poll::Ready(Some(found.and_then(|(list, record)| {
+            self.list = list;
+            piece(&record, at)
+        })))
     }
 
     /// Begins again with the first.
@@ -236,6 +245,48 @@ impl Pieces {
         self.next = 0;
         self.coming = Mutex::default();
     }
+}
+
+/// The record of a message, wherever it lies by now.
+async fn find(queue: &Queue, number: Number, mut at: Position) -> Result<Bytes, ReadError> {
+    for _ in 0..LOOKS {
+        match queue.store.read(at).await {
+            Err(ReadError::NotThere(_)) => {
+                let there = queue.lock().message(number);
+                at = there.map(|message| message.position).ok_or(ReadError::NotThere(at))?;
+            }
+            read => {
+                let record = read?;
+                accepted(&record, at)?;
+                return Ok(record);
+            }
+        }
+    }
+    Err(ReadError::NotThere(at))
+}
+
+/// The record of a piece, wherever it lies by now, and where they all do.
+async fn find_piece(
+    queue: Arc<Queue>,
+    number: Number,
+    mut list: List,
+    place: usize,
+) -> Result<(List, Bytes), ReadError> {
+    for _ in 0..LOOKS {
+        let at = list.get(place).map(|(at, _)| *at).unwrap_or_default();
+        match queue.store.read(at).await {
+            Err(ReadError::NotThere(_)) => {
+                let there = queue.lock().message(number).ok_or(ReadError::NotThere(at))?;
+                let record = find(&queue, number, there.position).await?;
+                let Body::Pieces { at: moved, .. } = accepted(&record, there.position)?.body else {
+                    return Err(ReadError::NotThere(at));
+                };
+                list = moved.into();
+            }
+            read => return read.map(|record| (list, record)),
+        }
+    }
+    Err(ReadError::NotThere(list.get(place).map(|(at, _)| *at).unwrap_or_default()))
 }
 
 fn piece(record: &Bytes, at: Position) -> Result<Bytes, ReadError> {

@@ -191,7 +191,9 @@ impl From<Refused> for Refusal {
             }
             Refused::OtherContent => Refusal::new(422, Some(Why::OtherContent), detail),
             Refused::TooLarge { .. } => Refusal::new(413, Some(Why::Body), detail),
-            Refused::Stopped(_) | Refused::Busy | Refused::Closed => Refusal::again(503, detail),
+            Refused::Stopped(_) | Refused::Busy | Refused::Left | Refused::Closed => {
+                Refusal::again(503, detail)
+            }
         }
     }
 }

@@ -3,15 +3,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use config::plan::Receiver;
 use queue::backoff;
 use queue::state::Outcome;
 use queue::{Message, Task};
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use upstream::clock::{self, wall_ms};
 use wire::{Known, Length, Method, ResponseHead, write};
 
@@ -21,9 +19,6 @@ use crate::request::Trail;
 use crate::respond::Refusal;
 use crate::shared::Thread;
 use crate::tries::{self, Answered, Asking, Interim, Terms};
-
-/// Deliveries under way on one thread.
-const MOST: usize = 1024;
 
 /// Of an answer's body that is kept for operators.
 pub(super) const EXCERPT: usize = 1024;
@@ -54,43 +49,32 @@ impl Came {
     pub(super) fn hopeless(why: &dyn fmt::Display) -> Came {
         Came { hopeless: true, ..Came::failed(why) }
     }
+
+    pub(super) fn late() -> Came {
+        Came::failed(&"no whole answer in time")
+    }
 }
 
 /// Takes and delivers as long as the thread lives; `index` tells threads apart.
 pub async fn run(thread: Arc<Thread>, index: usize) {
-    let under_way = Arc::new(AtomicUsize::new(0));
-    let ended = Arc::new(Notify::new());
-    let outside = Arc::new(World::default());
+    let outside = Arc::new(World::new(&thread.shared));
     let queues = thread.shared.queues.clone();
     loop {
-        let mut next = None;
-        while under_way.load(Ordering::Relaxed) < MOST {
-            match queues.take(wall_ms()) {
+        let next = loop {
+            match queues.take(index, wall_ms()) {
                 Ok(task) => {
-                    under_way.fetch_add(1, Ordering::Relaxed);
-                    let (thread, under_way, ended) = (thread.clone(), under_way.clone(), ended.clone());
-                    let outside = outside.clone();
-                    tokio::spawn(async move {
-                        deliver(&thread, &outside, task).await;
-                        if under_way.fetch_sub(1, Ordering::Relaxed) == MOST {
-                            ended.notify_one();
-                        }
-                    });
+                    let (thread, outside) = (thread.clone(), outside.clone());
+                    tokio::spawn(async move { deliver(&thread, &outside, task).await });
                 }
-                Err(at) => {
-                    next = at;
-                    break;
-                }
+                Err(next) => break next,
             }
-        }
+        };
         outside.sweep();
         let wait =
             next.map_or(LONGEST, |at| Duration::from_millis(at.saturating_sub(wall_ms())).min(LONGEST));
-        let full = under_way.load(Ordering::Relaxed) >= MOST;
         tokio::select! {
-            () = queues.woken(index), if !full => {}
-            () = ended.notified() => {}
-            () = sleep(wait), if !full => {}
+            () = queues.woken(index) => {}
+            () = sleep(wait) => {}
         }
     }
 }
@@ -101,24 +85,34 @@ async fn deliver(thread: &Arc<Thread>, outside: &World, task: Task) {
         Ok(message) => message,
         Err(error) => return task.unreadable(&error),
     };
-    let came = match timeout(task.timeout(), send(thread, outside, &task, &message)).await {
-        Ok(came) => came,
-        Err(_) => Came::failed(&"no whole answer in time"),
-    };
+    let came = send(thread, outside, &task, &message, started + task.timeout()).await;
     let took = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
     let Came { status, retry_after, hopeless, .. } = came;
     let outcome = Outcome { status, retry_after, hopeless, began, took };
     task.settle(&message, &outcome, &came.text);
 }
 
-async fn send(thread: &Arc<Thread>, outside: &World, task: &Task, message: &Message) -> Came {
-    let signatures = match super::message::signatures(task, message).await {
-        Ok(signatures) => signatures,
-        Err(error) => return Came::failed(&error),
+async fn send(
+    thread: &Arc<Thread>,
+    outside: &World,
+    task: &Task,
+    message: &Message,
+    deadline: Instant,
+) -> Came {
+    let signatures = match timeout_at(deadline, super::message::signatures(task, message)).await {
+        Ok(Ok(signatures)) => signatures,
+        Ok(Err(error)) => return Came::failed(&error),
+        Err(_) => return Came::late(),
     };
     match task.receiver() {
-        Some(Receiver::Service(name)) => to_service(thread, task, message, &signatures, &name).await,
-        Some(Receiver::Url(url)) => super::outside::send(outside, task, message, &signatures, &url).await,
+        Some(Receiver::Service(name)) => {
+            let sent = to_service(thread, task, message, &signatures, &name);
+            timeout_at(deadline, sent).await.unwrap_or_else(|_| Came::late())
+        }
+        // It heeds the deadline itself, since a status that came in time counts.
+        Some(Receiver::Url(url)) => {
+            super::outside::send(outside, task, message, &signatures, &url, deadline).await
+        }
         None => Came::failed(&"the receiver isn't in the configuration any more"),
     }
 }

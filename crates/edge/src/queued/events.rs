@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use queue::Queue;
 use queue::follow::Events;
+use queue::sse;
 use upstream::client::Deadline;
 use wire::{Length, ResponseHead};
 
@@ -19,9 +20,6 @@ use crate::stats::Why;
 
 /// How often a silent stream shows that it lives.
 const ALIVE: Duration = Duration::from_secs(15);
-
-/// A comment, which clients skip.
-const COMMENT: &[u8] = b":\n\n";
 
 /// Sends what there is from `Last-Event-ID` on, and then what comes.
 pub(super) async fn answer(queue: &Arc<Queue>, turn: &mut Turn<'_, '_, '_>) -> Result<After, Refusal> {
@@ -69,7 +67,7 @@ async fn next(
             return Poll::Ready(piece);
         }
         if alive.poll_over(cx).is_ready() {
-            return Poll::Ready(Some(Bytes::from_static(COMMENT)));
+            return Poll::Ready(Some(Bytes::from_static(sse::ALIVE.as_bytes())));
         }
         // All deadlines wake their tasks when the node begins to leave.
         let is_left = matches!(slot, Some(body) if body.inner.is_left(cx));

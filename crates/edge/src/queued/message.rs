@@ -90,6 +90,8 @@ pub(super) async fn signatures(task: &Task, message: &Message) -> Result<Vec<u8>
             Some(mut pieces) => {
                 while let Some(piece) = std::future::poll_fn(|cx| pieces.poll_next(cx)).await {
                     signer.update(&piece?);
+                    // All may be read without a wait: others have their turn between.
+                    tokio::task::yield_now().await;
                 }
             }
         }

@@ -15,8 +15,8 @@ pub enum Fate {
     Copied,
     /// All records of this message are appended again, since they name each other's places.
     Together(Number),
-    /// It must stay yet: it is of an upload under way.
-    Coming,
+    /// It is of this upload, which is under way: only who writes it knows where its pieces lie.
+    Coming(Number),
 }
 
 impl State {
@@ -48,7 +48,7 @@ impl State {
     /// What is to be done with the record at this position before the log is trimmed beyond it.
     pub fn fate(&self, position: Position, what: &What<'_>) -> Fate {
         match what {
-            What::Piece { upload, .. } if self.is_uploading(*upload) => Fate::Coming,
+            What::Piece { upload, .. } if self.is_uploading(*upload) => Fate::Coming(*upload),
             _ if !self.is_live(position, what) => Fate::Over,
             What::Piece { upload, .. } => {
                 let message = self.uploads.get(upload).and_then(|upload| upload.message);

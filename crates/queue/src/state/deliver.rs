@@ -20,6 +20,9 @@ const ATTEMPTS_KEPT: usize = 100;
 /// Bytes of an answer that are kept.
 pub const ANSWER_KEPT: usize = 1024;
 
+/// And of one that says that the message was taken.
+const ANSWER_OF_DONE: usize = 64;
+
 /// A delivery to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
@@ -35,7 +38,8 @@ pub struct Work {
     pub attempt: u32,
     /// Where the record of those before lies.
     pub history: Option<Position>,
-    /// When the message came, or could be delivered from, in milliseconds since 1970.
+    /// When the message came, or could be delivered from, or was replayed when it was over, in milliseconds
+    /// since 1970.
     pub since: u64,
 }
 
@@ -52,13 +56,18 @@ pub(super) struct Flight {
 impl State {
     /// The next delivery that may begin. Receivers take turns.
     pub fn take(&mut self, now: u64) -> Option<Work> {
+        self.take_where(now, |_| true)
+    }
+
+    /// The next one to a receiver that `may` get it.
+    pub fn take_where(&mut self, now: u64, mut may: impl FnMut(ReceiverIndex) -> bool) -> Option<Work> {
         if self.paused {
             return None;
         }
         for _ in 0..self.receivers.len() {
             let mut later = self.receivers.range((Bound::Excluded(self.turn), Bound::Unbounded));
             self.turn = *later.next().or_else(|| self.receivers.first_key_value())?.0;
-            let work = self.take_for(self.turn, now);
+            let work = self.take_for(self.turn, now, &mut may);
             if work.is_some() {
                 return work;
             }
@@ -66,10 +75,15 @@ impl State {
         None
     }
 
-    fn take_for(&mut self, index: ReceiverIndex, now: u64) -> Option<Work> {
+    fn take_for(
+        &mut self,
+        index: ReceiverIndex,
+        now: u64,
+        may: &mut impl FnMut(ReceiverIndex) -> bool,
+    ) -> Option<Work> {
         let receiver = self.receivers.get_mut(&index).filter(|receiver| receiver.wanted)?;
         receiver.pace.may_start(now).ok()?;
-        let number = receiver.first_ready(now)?;
+        let number = receiver.first_ready(now).filter(|_| may(index))?;
         let message = self.messages.get(number)?;
         let delivery = receiver.start(number)?;
         let turn = receiver.pace.start(now);
@@ -88,8 +102,14 @@ impl State {
 
     /// When [`Self::take`] could give something, if nothing happens before.
     pub fn next_at(&self, now: u64) -> Option<u64> {
-        let wanted = self.receivers.values().filter(|receiver| receiver.wanted && !self.paused);
-        wanted.filter_map(|receiver| receiver.next_at(now)).min()
+        self.next_where(now, |_| true)
+    }
+
+    /// When [`Self::take_where`] could, if `may` says the same then.
+    pub fn next_where(&self, now: u64, mut may: impl FnMut(ReceiverIndex) -> bool) -> Option<u64> {
+        let wanted = self.receivers.iter().filter(|(_, receiver)| receiver.wanted && !self.paused);
+        let next = wanted.filter_map(|(index, receiver)| Some((*index, receiver.next_at(now)?)));
+        next.filter(|(index, at)| *at > now || may(*index)).map(|(_, at)| at).min()
     }
 
     /// What came of a delivery: the record to be appended. Till it is applied, the delivery counts as being
@@ -118,11 +138,14 @@ impl State {
         let mut last = earlier.last;
         last.push(Attempt { at, took: outcome.took, status: outcome.status });
         last.drain(..last.len().saturating_sub(ATTEMPTS_KEPT));
-        let answer = answer.get(..ANSWER_KEPT).unwrap_or(answer);
+        let verdict = judge(outcome, work.attempt, &self.rules.retry, random);
+        // What went well is rarely asked for, and most of what is kept.
+        let kept = if matches!(verdict, Verdict::Done) { ANSWER_OF_DONE } else { ANSWER_KEPT };
+        let answer = answer.get(..kept).unwrap_or(answer);
         let history = History { attempts: work.attempt, last, answer };
         let ended =
             |how, history| What::Ended(Ended { number, receiver: index, at: now.max(at), how, history });
-        Some(match judge(outcome, work.attempt, &self.rules.retry, random) {
+        Some(match verdict {
             Verdict::Done => ended(End::Done, history),
             Verdict::Dead => ended(End::Dead, history),
             Verdict::Again(pause) => {

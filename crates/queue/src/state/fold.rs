@@ -147,6 +147,10 @@ impl State {
         }
         if let Some(message) = self.messages.get_mut(number) {
             message.open += opened;
+            // Nobody waited for it any more; from now on somebody does.
+            if opened > 0 && message.stage != Stage::Open {
+                message.since = due.into();
+            }
         }
         self.on_shelf(number);
     }
@@ -176,6 +180,7 @@ impl State {
     }
 
     pub(super) fn add_receiver(&mut self, index: ReceiverIndex, text: &str) {
+        self.named.remove(text);
         self.receiver(index);
         if let Some(receiver) = self.receivers.get_mut(&index) {
             receiver.name(text, &self.rules);

@@ -6,6 +6,9 @@ use super::show::MessageState;
 use super::{MOST_DONE, PART_DONE, State};
 use crate::record::{Number, ReceiverIndex, What};
 
+/// Messages that are done and that a replay looks at under one hold of a queue's lock.
+const LOOKS: usize = 1024;
+
 /// Which messages are replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
@@ -31,6 +34,7 @@ pub struct Replaying {
     /// Where it is: whose dead letters, and after which message.
     receiver: ReceiverIndex,
     after: Number,
+    over: bool,
 }
 
 impl Replaying {
@@ -53,7 +57,13 @@ impl Replaying {
             done: which != Which::Dead,
             receiver: 0,
             after: one.map_or(0, |number| number.saturating_sub(1)),
+            over: false,
         }
+    }
+
+    /// Whether there are no more portions.
+    pub fn is_over(&self) -> bool {
+        self.over
     }
 
     /// Messages so far.
@@ -91,21 +101,35 @@ impl Dropping {
 }
 
 impl State {
-    /// The next records of a replay, at most so many; none: it is over. They are to be appended and applied.
-    /// What isn't over yet is left alone.
+    /// The next records of a replay, at most so many, which may be none before [it is
+    /// over](Replaying::is_over). They are to be appended and applied. What isn't over yet is left alone.
     pub fn replay(&self, replaying: &mut Replaying, at_most: usize) -> Vec<What<'static>> {
-        std::iter::from_fn(|| self.replay_one(replaying)).take(at_most).collect()
+        let mut portion = Vec::new();
+        for _ in 0..LOOKS {
+            if portion.len() == at_most || replaying.over {
+                break;
+            }
+            portion.extend(self.replay_one(replaying));
+        }
+        portion
     }
 
+    /// None: the one that was looked at isn't meant, or it is over.
     fn replay_one(&self, replaying: &mut Replaying) -> Option<What<'static>> {
-        let (number, receiver) = match self.next_dead(replaying) {
+        let dead = self.next_dead(replaying);
+        let (number, receiver) = match dead {
             Some((number, receiver)) => (number, Some(receiver)),
             None => (self.next_done(replaying)?, replaying.only),
         };
         replaying.after = number;
         // Later than its end, even if the clock was put back: so its end is old news.
-        let end = self.last_end(number).map_or(0, |end| end.get() + 1);
-        Some(What::Replayed { number, receiver, due: replaying.due().max(end) })
+        let end = self.last_end(number);
+        // What was brought back a moment ago and is done by now was meant as a dead letter.
+        if dead.is_none() && end.is_some_and(|end| end.get() >= replaying.from) {
+            return None;
+        }
+        let due = replaying.due().max(end.map_or(0, |end| end.get() + 1));
+        Some(What::Replayed { number, receiver, due })
     }
 
     fn next_dead(&self, replaying: &mut Replaying) -> Option<(Number, ReceiverIndex)> {
@@ -133,11 +157,10 @@ impl State {
     }
 
     fn next_done(&self, replaying: &mut Replaying) -> Option<Number> {
-        // What was brought back a moment ago and is done by now was meant as a dead letter.
-        let ended_before =
-            |number: &Number| self.last_end(*number).is_none_or(|end| end.get() < replaying.from);
-        let next = self.done.numbers.after(replaying.after).find(ended_before);
-        next.filter(|number| replaying.done && replaying.numbers.contains(number))
+        let next = self.done.numbers.after(replaying.after).next();
+        let next = next.filter(|number| replaying.done && replaying.numbers.contains(number));
+        replaying.over = next.is_none();
+        next
     }
 
     /// The next records of a dropping, which may be none before [it is over](Dropping::is_over); at most so

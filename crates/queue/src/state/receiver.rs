@@ -292,8 +292,8 @@ impl Receiver {
         (self.open, self.delayed.len())
     }
 
-    /// The first one that has been due.
-    pub(super) fn first_late(&self) -> Option<Number> {
-        self.late.first()
+    /// Those that have been due and aren't over, in order.
+    pub(super) fn late(&self) -> impl Iterator<Item = Number> {
+        self.late.after(0)
     }
 }

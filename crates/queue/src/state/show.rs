@@ -8,6 +8,10 @@ use super::receiver::{Place, Receiver};
 use super::{Stage, State};
 use crate::record::{Number, ReceiverIndex};
 
+/// Messages of each receiver among which the oldest that waits is looked for: the lowest numbers, but what
+/// is replayed has a low one and waits since then.
+const LATE: usize = 64;
+
 /// How a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageState {
@@ -51,7 +55,8 @@ pub struct Counts {
     pub dead: usize,
     /// What they all count for, those on their way in included.
     pub bytes: u64,
-    /// Since when the oldest waits that could be delivered.
+    /// Since when the oldest waits that could be delivered: since it came, or its delay was over, or it was
+    /// to be replayed.
     pub oldest_waiting_at: Option<u64>,
     /// Keys that are remembered.
     pub keys: usize,
@@ -91,7 +96,7 @@ pub struct MessageView {
     pub position: Position,
     /// How it is.
     pub state: MessageState,
-    /// When it came, or could be delivered from, whichever is later.
+    /// When it came, or could be delivered from, or was replayed when it was over, whichever is latest.
     pub since: u64,
     /// What it counts for.
     pub bytes: u64,
@@ -133,7 +138,8 @@ impl State {
     /// How much there is.
     pub fn counts(&self, now: u64) -> Counts {
         let running = self.running().count();
-        let oldest = self.receivers.values().filter_map(|receiver| self.messages.get(receiver.first_late()?));
+        let late = self.receivers.values().flat_map(|receiver| receiver.late().take(LATE));
+        let oldest = late.filter_map(|number| self.messages.get(number));
         Counts {
             waiting: self.open.numbers.len() - running,
             running,

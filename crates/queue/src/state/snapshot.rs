@@ -7,6 +7,7 @@
 use engine::Position;
 
 use super::fold::NO_NUMBERS;
+use super::gaps::Gaps;
 use super::receiver::{Delivery, Place};
 use super::small::Small;
 use super::{Message, Stage, State, Upload};
@@ -185,6 +186,8 @@ impl State {
     /// was forgotten after it was made: else that would have been copied. Says how many of them go to
     /// somebody yet: those that were to be replayed when their time was over.
     pub fn forget_before(&mut self, first: Position, now: u64) -> usize {
+        // All that the log holds was applied: numbers that weren't among it were refused.
+        self.gaps = Gaps::default();
         let gone = |(number, message): &(Number, &Message)| {
             let piece = self.bodies.get(number).and_then(|upload| self.uploads.get(upload));
             let last = self.receivers.values().filter_map(|receiver| receiver.delivery(*number)?.last());

@@ -7,8 +7,8 @@ use config::plan::Redelivery;
 use engine::Position;
 use queue::record::{Accepted, Body, Dedupe, End, History, Number, What};
 use queue::state::{
-    Admit, Admitted, DeliveryState, Dropping, MessageState, Outcome, Refused, Replaying, Rules, State, Which,
-    Work,
+    Admit, Admitted, Cursor, DeliveryState, Dropping, MessageState, Outcome, Refused, Replaying, Rules,
+    State, Which, Work,
 };
 
 const NOW: u64 = 1_700_000_000_000;
@@ -195,11 +195,8 @@ fn a_replay_comes_in_portions_and_is_spread() {
     }
     let mut replaying = Replaying::new(Which::Dead, None, None, Some(10.0), NOW + 1);
     let mut portions = Vec::new();
-    loop {
+    while !replaying.is_over() {
         let portion = queue.state.replay(&mut replaying, 20);
-        if portion.is_empty() {
-            break;
-        }
         portions.push(portion.len());
         portion.iter().for_each(|what| queue.apply(what));
     }
@@ -210,6 +207,53 @@ fn a_replay_comes_in_portions_and_is_spread() {
         assert_eq!(queue.deliver(200, now), number);
         assert_eq!(queue.work(now), None);
     }
+}
+
+#[test]
+fn a_replay_passes_by_what_was_done_since_and_looks_at_few_at_once() {
+    let mut queue = Queue::new(rules(&["a"]));
+    let before: Vec<_> = (0..3).map(|_| queue.send()).collect();
+    before.iter().for_each(|_| assert!(queue.deliver(200, NOW) > 0));
+    for _ in 0..10_000 {
+        queue.send();
+        queue.deliver(200, NOW + 10);
+    }
+    let mut replaying = Replaying::new(Which::Done, None, None, None, NOW + 5);
+    let (mut replayed, mut looks) = (0, 0);
+    while !replaying.is_over() {
+        replayed += queue.state.replay(&mut replaying, 100).len();
+        looks += 1;
+    }
+    assert_eq!((replayed, replaying.sent()), (3, 3));
+    assert!(looks >= 10, "the lock is let go of in between");
+}
+
+#[test]
+fn what_is_replayed_waits_since_then() {
+    let mut queue = Queue::new(rules(&["a", "b"]));
+    let old = queue.send();
+    for _ in 0..2 {
+        let work = queue.work(NOW).expect("it is due");
+        queue.settle(&work, if &*work.receiver_text == "a" { 200 } else { 404 }, NOW);
+    }
+    const LATER: u64 = NOW + 1_000_000;
+    queue.accept(None, LATER - 10, 0).expect("there is room");
+    let replay = |queue: &mut Queue| {
+        let portion = queue.state.replay(&mut Replaying::new(Which::Dead, Some(old), None, None, LATER), 10);
+        portion.iter().for_each(|what| queue.apply(what));
+    };
+    replay(&mut queue);
+    let since = |queue: &Queue| queue.state.message(old).map(|message| message.since);
+    assert_eq!(since(&queue), Some(LATER));
+    assert!(queue.state.take_where(LATER, |_| false).is_none());
+    assert_eq!(queue.state.next_where(LATER, |_| false), None);
+    // It is the first in the line, and not the one that waits longest.
+    assert!(queue.state.may_take(LATER));
+    queue.state.take(LATER);
+    assert_eq!(queue.state.counts(LATER).oldest_waiting_at, Some(LATER - 10));
+    // One that somebody waits for already does so since it came.
+    replay(&mut queue);
+    assert_eq!(since(&queue), Some(LATER));
 }
 
 #[test]
@@ -287,6 +331,49 @@ fn a_receiver_that_left_the_file_keeps_what_goes_to_it() {
     queue.state.drop(&mut dropping, 10).iter().for_each(|what| queue.apply(what));
     assert!(dropping.is_over());
     assert_eq!(queue.state_of(other), None);
+}
+
+#[test]
+fn a_receiver_gets_the_same_index_when_its_record_is_written_again() {
+    let mut state = State::new(rules(&["a", "b"]));
+    let missing = state.missing_receivers();
+    assert_eq!(
+        missing.iter().map(|(index, text)| (*index, &**text)).collect::<Vec<_>>(),
+        [(0, "a"), (1, "b")]
+    );
+    assert_eq!(state.missing_receivers(), missing);
+    state.apply(Position(100), &What::Receiver { index: 0, text: "a" }, NOW);
+    state.set_rules(rules(&["c", "b", "a"]));
+    assert_eq!(state.receivers(), None);
+    assert_eq!(state.missing_receivers(), [(2, Arc::from("c")), (1, Arc::from("b"))]);
+    for (index, text) in state.missing_receivers() {
+        state.apply(Position(200), &What::Receiver { index, text: &text }, NOW);
+    }
+    assert_eq!(state.receivers(), Some(vec![2, 1, 0]));
+    assert_eq!(state.missing_receivers(), []);
+}
+
+#[test]
+fn numbers_that_were_refused_are_not_remembered_after_a_start() {
+    let head = |state: &State| {
+        let (mut cursor, mut slice) = (Cursor::default(), Vec::new());
+        state.save(&mut cursor, &mut slice, 1);
+        slice
+    };
+    let mut state = State::new(rules(&[]));
+    for number in (2..2000).step_by(2) {
+        state.apply(
+            Position(number),
+            &What::Accepted(Box::new(Accepted { number, ..Accepted::default() })),
+            NOW,
+        );
+    }
+    assert!(head(&state).len() > 1000, "while it is read, each of them may come yet");
+    state.forget_before(Position(0), NOW);
+    assert!(head(&state).len() < 50);
+    let late = What::Accepted(Box::new(Accepted { number: 7, ..Accepted::default() }));
+    state.apply(Position(3000), &late, NOW);
+    assert!(state.message(7).is_none() && state.message(8).is_some());
 }
 
 #[test]

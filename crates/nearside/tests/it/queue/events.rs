@@ -6,8 +6,14 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::large::peak;
 use super::{Receiver, Scene, file, id, post, post_on};
-use crate::support::{Client, LIMIT, Message, Nearside};
+use crate::support::{Client, LIMIT, Message, Nearside, until};
+
+/// A body that is an event still, and too large to be held for followers.
+static LARGE: [u8; 250 * 1024] = [b'x'; 250 * 1024];
+/// By how much followers may let a node grow, in bytes.
+const GROWTH: u64 = 48 << 20;
 
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -65,6 +71,15 @@ impl Follower {
         let mut stream = BufReader::new(stream);
         let answer = Message::read_head(&mut stream).unwrap().unwrap();
         Self { answer, stream: Chunks { stream, left: 0, whole: false } }
+    }
+
+    /// One for which the system holds little.
+    fn slow(to: SocketAddr, last: Option<&str>) -> Self {
+        let small = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        small.set_recv_buffer_size(16 * 1024).unwrap();
+        small.connect(&to.into()).unwrap();
+        small.set_read_timeout(Some(LIMIT)).unwrap();
+        Self::on(small.into(), last)
     }
 
     /// The next event; none at the end. An end in the middle is an error.
@@ -205,26 +220,26 @@ fn two_hundred_follow() {
     }
 }
 
+/// Bodies small enough to be held for followers, and larger ones.
+fn body(number: usize) -> Vec<u8> {
+    vec![b'x'; if number.is_multiple_of(2) { 1024 } else { 15 * 1024 }]
+}
+
 #[test]
-fn who_does_not_keep_up_is_cut_and_nobody_waits() {
+fn who_falls_behind_goes_on_from_the_log_and_nobody_waits() {
     const MESSAGES: usize = 2000;
-    const BODY: usize = 8 * 1024;
-    let shop = Receiver::well();
-    let node = Nearside::start(&file(&[("shop", &shop.endpoint)], ""));
-    let small = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    small.set_recv_buffer_size(16 * 1024).unwrap();
-    small.connect(&node.listen.into()).unwrap();
-    small.set_read_timeout(Some(LIMIT)).unwrap();
-    let mut slow = Follower::on(small.into(), None);
-    let mut quick = Follower::start(node.listen, None);
-    let reading = std::thread::spawn(move || quick.take(MESSAGES).len());
+    let scene = Scene::start("", Receiver::well());
+    let to = scene.node.listen;
+    let first = scene.accepted("", "first");
+    let mut slow = [Follower::slow(to, None), Follower::slow(to, Some("0"))];
+    let mut quick = Follower::start(to, None);
+    let reading = std::thread::spawn(move || quick.take(MESSAGES));
     let senders: Vec<_> = (0..8)
         .map(|_| {
-            let to = node.listen;
             std::thread::spawn(move || {
                 let mut client = Client::connect(to).unwrap();
-                for _ in 0..MESSAGES / 8 {
-                    assert_eq!(post_on(&mut client, "", &[b'x'; BODY]).unwrap().status(), 202);
+                for number in 0..MESSAGES / 8 {
+                    assert_eq!(post_on(&mut client, "", &body(number)).unwrap().status(), 202);
                 }
             })
         })
@@ -232,14 +247,51 @@ fn who_does_not_keep_up_is_cut_and_nobody_waits() {
     for sender in senders {
         sender.join().unwrap();
     }
-    assert_eq!(reading.join().unwrap(), MESSAGES);
+    let quick = reading.join().unwrap();
+    assert_eq!(slow[1].take(1)[0].id, first);
+    for slow in &mut slow {
+        assert!(slow.take(MESSAGES) == quick, "all in order, and each once");
+    }
+    let ids: Vec<&String> = quick.iter().map(|event| &event.id).collect();
+    assert!(ids.is_sorted_by(|a, b| a < b), "in order");
+}
+
+#[test]
+fn who_takes_nothing_is_cut() {
+    const MESSAGES: usize = 48;
+    let shop = Receiver::well();
+    let config = file(&[("shop", &shop.endpoint)], "");
+    let node = Nearside::start(&format!("[limits]\nidle_timeout = \"1s\"\n\n{config}"));
+    let mut slow = Follower::slow(node.listen, None);
+    for _ in 0..MESSAGES {
+        assert_eq!(post(node.listen, "", &LARGE).unwrap().status(), 202);
+    }
+    until("it is cut", || node.counted("nearside_connections") == 0);
     let got = slow.rest();
-    assert!(got.len() < MESSAGES, "it was cut");
+    assert!(got.len() < MESSAGES && !slow.stream.whole, "{}", got.len());
     let last = got.last().map_or("0".to_owned(), |event| event.id.clone());
     let rest = Follower::start(node.listen, Some(&last)).take(MESSAGES - got.len());
-    let mut all: Vec<String> = got.into_iter().chain(rest).map(|event| event.id).collect();
-    assert!(all.is_sorted(), "in order");
-    all.dedup();
-    assert_eq!(all.len(), MESSAGES, "and it can come again for the rest");
-    drop(post(node.listen, "", b""));
+    assert_eq!(rest.len() + got.len(), MESSAGES, "it can come again for the rest");
+}
+
+#[test]
+fn followers_take_little_memory() {
+    const KEPT: usize = 80;
+    const LIVE: usize = 240;
+    let scene = Scene::start("", Receiver::well());
+    for _ in 0..KEPT {
+        scene.accepted("", LARGE);
+    }
+    let before = peak(&scene.node);
+    let mut behind: Vec<Follower> = (0..24).map(|_| Follower::slow(scene.node.listen, Some("0"))).collect();
+    for follower in &mut behind {
+        follower.take(1);
+    }
+    let _silent = Follower::slow(scene.node.listen, None);
+    for _ in 0..LIVE {
+        scene.accepted("", LARGE);
+    }
+    let growth = peak(&scene.node).saturating_sub(before);
+    assert!(growth < GROWTH, "it grew by {} MiB", growth >> 20);
+    assert_eq!(behind[0].take(KEPT + LIVE - 1).len(), KEPT + LIVE - 1, "and nothing is left out");
 }

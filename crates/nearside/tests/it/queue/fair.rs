@@ -59,6 +59,39 @@ fn a_receiver_that_hangs_delays_no_other_queue_and_no_other_receiver() {
     }
 }
 
+/// A quarter of what one thread delivers at once.
+const QUARTER: usize = 512;
+
+#[test]
+fn a_receiver_that_may_have_very_many_in_flight_leaves_room_for_the_others() {
+    const SENDERS: usize = 8;
+    let (quick, hung) = (Receiver::well(), Endpoint::start(Behaviour::Hang));
+    let node = Nearside::start(&format!(
+        "[node]\nthreads = 1\n\n[service.quick]\nendpoints = [\"{}\"]\n\n\
+         [service.hung]\nendpoints = [\"{}\"]\n\n[queue.hung]\ndeliver = [\"hung\"]\nconcurrency = 2000\n\n\
+         [queue.quick]\ndeliver = [\"quick\"]\n\n[[route]]\npath = \"/hung\"\nqueue = \"hung\"\n\n\
+         [[route]]\npath = \"/quick\"\nqueue = \"quick\"\n",
+        quick.endpoint.url(),
+        hung.url()
+    ));
+    let alone = median(&node, "/quick", &quick);
+    std::thread::scope(|scope| {
+        for _ in 0..SENDERS {
+            scope.spawn(|| {
+                let mut client = node.client();
+                for _ in 0..3 * QUARTER / SENDERS {
+                    client.send("POST /hung HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").unwrap();
+                    id(&client.answer().unwrap());
+                }
+            });
+        }
+    });
+    until("it hangs with all that it may have", || hung.hits() == QUARTER);
+    let beside = median(&node, "/quick", &quick);
+    assert!(beside < alone + LATER, "{beside:?}, alone {alone:?}");
+    assert_eq!(hung.hits(), QUARTER);
+}
+
 #[test]
 fn a_key_with_very_many_messages_delays_no_other() {
     const SENDERS: u64 = 16;

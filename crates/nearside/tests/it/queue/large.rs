@@ -57,7 +57,7 @@ fn hashing() -> (SocketAddr, Came) {
 }
 
 /// The most memory that it ever had, in bytes.
-fn peak(node: &Nearside) -> u64 {
+pub(super) fn peak(node: &Nearside) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", node.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024

@@ -55,6 +55,60 @@ fn queues_and_receivers_come_go_and_come_back_with_reloads() {
 }
 
 #[test]
+fn a_reload_that_takes_a_queue_away_loses_nothing_that_was_accepted() {
+    const WRITERS: usize = 4;
+    let shop = Receiver::well();
+    let with = file(&[("shop", &shop.endpoint)], &quick(100));
+    let without = format!(
+        "[service.shop]\nendpoints = [\"{}\"]\n\n[[route]]\npath = \"/\"\nrespond = {{ status = 404 }}\n",
+        shop.endpoint.url()
+    );
+    let node = Nearside::start(&with);
+    // It found its queue, and waits for its body.
+    let mut slow = node.client();
+    let head = "POST /hooks HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+    slow.send(head).unwrap();
+    assert_eq!(slow.answer().unwrap().status(), 100);
+    reload(&node, &without);
+    slow.send("late").unwrap();
+    let refused = slow.answer().unwrap();
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    assert!(refused.text().contains("isn't in the configuration any more"), "{}", refused.text());
+
+    let stop = AtomicBool::new(false);
+    let accepted: Vec<String> = std::thread::scope(|scope| {
+        let (node, stop) = (&node, &stop);
+        let write = |writer: usize| {
+            let (mut accepted, mut number) = (Vec::new(), 0);
+            while !stop.load(SeqCst) {
+                number += 1;
+                let body = format!("{writer} {number}");
+                match post(node.listen, "", body.as_bytes()).unwrap().status() {
+                    202 => accepted.push(body),
+                    status => assert!(matches!(status, 404 | 503), "{status}"),
+                }
+            }
+            accepted
+        };
+        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(writer))).collect();
+        for _ in 0..10 {
+            reload(node, &with);
+            let before = shop.count();
+            until("messages are delivered", || shop.count() > before + 20);
+            reload(node, &without);
+        }
+        stop.store(true, SeqCst);
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    reload(&node, &with);
+    until("all of them are delivered", || {
+        let bodies: std::collections::BTreeSet<String> = shop.bodies().into_iter().collect();
+        accepted.iter().all(|body| bodies.contains(body))
+    });
+    assert!(!shop.bodies().contains(&"late".to_owned()));
+}
+
+#[test]
 fn a_node_that_ends_finishes_its_deliveries_and_begins_no_more() {
     let gate = Gate::default();
     let held = gate.clone();
@@ -74,6 +128,46 @@ fn a_node_that_ends_finishes_its_deliveries_and_begins_no_more() {
     let mut bodies = scene.shop.bodies();
     bodies.sort();
     assert_eq!(bodies, ["0", "1", "2", "3", "4", "5"], "each once, {before} of them before the end");
+}
+
+/// A receiver that holds the first message till the gate opens, and the node that delivers it there and is
+/// told to end.
+fn told_to_end(gate: &Gate) -> (Scene, String) {
+    let held = gate.clone();
+    let shop = Receiver::start(move |_| held.pass().map(|()| OK.to_owned()));
+    let scene = Scene::start("", shop);
+    let id = scene.accepted("", "x");
+    scene.shop.until_count(1);
+    scene.node.signal(Signal::TERM);
+    scene.node.until_said("leaving");
+    (scene, id)
+}
+
+#[test]
+fn a_node_that_ends_gives_a_delivery_the_time_that_it_gives_a_request() {
+    let gate = Gate::default();
+    let (mut scene, id) = told_to_end(&gate);
+    let told = Instant::now();
+    until("it takes longer than most", || told.elapsed() > Duration::from_secs(7));
+    gate.open();
+    assert_eq!(scene.node.wait(END).code(), Some(0), "{}", scene.node.said());
+    scene.node.start_again();
+    scene.until_state(&id, "done");
+    assert_eq!(scene.shop.count(), 1);
+}
+
+#[test]
+fn a_node_that_is_told_twice_to_end_waits_for_no_delivery() {
+    let gate = Gate::default();
+    let (mut scene, id) = told_to_end(&gate);
+    let told = Instant::now();
+    scene.node.signal(Signal::TERM);
+    assert_eq!(scene.node.wait(END).code(), Some(0), "{}", scene.node.said());
+    assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+    gate.open();
+    scene.node.start_again();
+    scene.until_state(&id, "done");
+    assert_eq!(scene.shop.count(), 2, "nobody knew what came of the first delivery");
 }
 
 /// Sends until it is told to stop; a message that is answered 503 is sent again. What got no answer.

@@ -1,9 +1,10 @@
 //! Plain URLs as receivers: only public addresses unless the file allows others, and only certificates
 //! that the node trusts.
 
-use std::io::{BufReader, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -14,7 +15,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, Stream};
 
 use super::{Receiver, id, post, quick};
-use crate::support::{Message, Nearside, command, scripted, until};
+use crate::support::{Message, Nearside, answer, command, request, scripted, until};
 
 /// The file of a node whose queue delivers to this URL.
 fn to(url: &str, rules: &str) -> String {
@@ -92,7 +93,7 @@ fn https() -> (SocketAddr, Arc<Mutex<Vec<Message>>>, String) {
     let (config, seen) = (Arc::new(config), Arc::<Mutex<Vec<Message>>>::default());
     let noted = seen.clone();
     let address = scripted(move |mut stream| {
-        let mut tls = ServerConnection::new(config.clone()).map_err(std::io::Error::other)?;
+        let mut tls = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
         let mut reader = BufReader::new(Stream::new(&mut tls, &mut stream));
         let Some(mut request) = Message::read_head(&mut reader)? else { return Ok(()) };
         request.read_body(&mut reader)?;
@@ -130,4 +131,43 @@ fn https_wants_a_certificate_that_the_node_trusts() {
     let came = seen.lock().unwrap()[0].clone();
     assert_eq!((came.start.as_str(), came.text().as_str()), ("POST /in HTTP/1.1", "secret"));
     assert_eq!(came.field("host"), Some(format!("localhost:{}", server.port()).as_str()));
+}
+
+#[test]
+fn a_status_that_came_in_time_counts_whatever_follows_it() {
+    let came = Arc::new(AtomicUsize::new(0));
+    let counted = came.clone();
+    let receiver = scripted(move |stream| {
+        let (head, mut reader) = request(stream)?;
+        let length = head.field("content-length").unwrap().parse().unwrap();
+        io::copy(&mut reader.by_ref().take(length), &mut io::sink())?;
+        counted.fetch_add(1, Ordering::Relaxed);
+        answer(stream, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhal")?;
+        // No more comes before the node gives up.
+        io::copy(&mut reader, &mut io::sink()).map(drop)
+    });
+    let rules = format!("{ALLOWED}\nsign = \"a secret of plain text\"\ntimeout = \"3s\"\n{}", quick(3));
+    let node = Nearside::start(&to(&format!("http://{receiver}"), &rules));
+    // To sign so much takes a part of the time.
+    let message = id(&post(node.listen, "", &vec![b'x'; 8 << 20]).unwrap());
+    let shown = || node.api(&format!("queues/hooks/messages/{message}"));
+    until("it is over", || matches!(shown()["state"].as_str(), Some("done" | "dead")));
+    let shown = shown();
+    assert_eq!((shown["state"].as_str(), came.load(Ordering::Relaxed)), (Some("done"), 1), "{shown}");
+}
+
+#[test]
+fn that_the_system_has_no_certificates_is_told_once() {
+    let shop = Receiver::well();
+    let config = format!("[node]\nthreads = 2\n\n{}", to(&shop.endpoint.url(), ALLOWED));
+    let node = Nearside::start_by(&config, &["--grace", "0s"], |mut command, _| {
+        command.env("SSL_CERT_FILE", "/there/are/none").env_remove("SSL_CERT_DIR");
+        command
+    });
+    for _ in 0..20 {
+        assert_eq!(post(node.listen, "", b"x").unwrap().status(), 202);
+    }
+    shop.until_count(20);
+    node.until_said("those built in are used");
+    assert_eq!(node.said().matches("has no certificates").count(), 1, "{}", node.said());
 }

@@ -91,7 +91,14 @@ impl Truth {
                 self.let_go(ended.receiver, ended.number);
             }
             What::Replayed { number, receiver, due } => {
-                // It came too late, but a restart can't know that.
+                // For those it came too late, but a restart can't know that.
+                for message in self.messages.get_mut(number).into_iter().chain(self.forgotten.get_mut(number))
+                {
+                    let its = message.deliveries.keys();
+                    if !message.is_open() && its.clone().any(|its| receiver.is_none_or(|it| it == *its)) {
+                        message.since = *due;
+                    }
+                }
                 for (index, delivery) in
                     self.forgotten.get_mut(number).iter_mut().flat_map(|it| &mut it.deliveries)
                 {

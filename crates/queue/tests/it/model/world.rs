@@ -346,11 +346,8 @@ impl World {
     }
 
     pub fn replay(&mut self, mut replaying: Replaying) {
-        loop {
+        while !replaying.is_over() {
             let portion = self.state.replay(&mut replaying, 2);
-            if portion.is_empty() {
-                return;
-            }
             portion.iter().for_each(|what| self.append_other(what));
         }
     }
@@ -391,7 +388,7 @@ impl World {
             let what = Record::read(&record).expect("it was written so").what;
             match self.state.fate(at, &what) {
                 Fate::Over => {}
-                Fate::Coming => break,
+                Fate::Coming(_) => break,
                 Fate::Copied => copies.push(record),
                 Fate::Together(number) => self.move_pieces(number),
             }
