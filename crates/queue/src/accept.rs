@@ -1,5 +1,6 @@
 //! A message's way in: admitted, written, and accepted once it is on stable storage.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -345,7 +346,7 @@ impl NewBody {
         match self {
             NewBody::Whole(whole) => record::Body::Whole(whole),
             NewBody::Uploaded(upload) => {
-                let at = upload.whole.as_deref().cloned().unwrap_or_default();
+                let at = upload.whole.as_ref().map(|whole| whole.at.clone()).unwrap_or_default();
                 record::Body::Pieces { upload: upload.number, at }
             }
         }
@@ -353,7 +354,15 @@ impl NewBody {
 }
 
 /// Where the pieces of an upload lie, and their lengths. Locked by who moves them.
-pub(crate) type Places = tokio::sync::Mutex<Vec<(Position, u32)>>;
+pub(crate) type Places = tokio::sync::Mutex<Lying>;
+
+/// Where pieces lie.
+#[derive(Debug, Default)]
+pub(crate) struct Lying {
+    pub(crate) at: Vec<(Position, u32)>,
+    /// Where some of them lay before they were moved.
+    pub(crate) left: BTreeSet<Position>,
+}
 
 /// A body on its way into the log. Dropped before it is accepted, its pieces are left to the cleaner.
 pub struct Upload {
@@ -361,7 +370,7 @@ pub struct Upload {
     number: Number,
     places: Arc<Places>,
     /// Held from when all of it is there: then no piece is moved any more till it is a message.
-    whole: Option<OwnedMutexGuard<Vec<(Position, u32)>>>,
+    whole: Option<OwnedMutexGuard<Lying>>,
     content: digest::Context,
     /// What isn't a whole piece yet.
     held: Vec<u8>,
@@ -415,7 +424,7 @@ impl Upload {
         let written = async {
             match stable.await {
                 Ok(Ok(position)) => {
-                    self.places.lock().await.push((position, u32::try_from(bytes).unwrap_or(u32::MAX)));
+                    self.places.lock().await.at.push((position, u32::try_from(bytes).unwrap_or(u32::MAX)));
                     Ok(())
                 }
                 Ok(Err(error)) => Err(queue.refuse(error.into())),

@@ -19,9 +19,9 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// Till when none is made.
+    /// Till when none is made. Clocks are put back sometimes; that holds nothing for longer.
     pub(crate) fn until(&self, now: u64) -> Option<u64> {
-        Some(self.until.load(Relaxed)).filter(|until| now < *until)
+        Some(self.until.load(Relaxed)).filter(|until| now < *until && *until - now <= LONGEST)
     }
 
     /// One is made.
@@ -36,7 +36,7 @@ impl Hold {
         self.set(now, |pause| pause.max(SHORTEST));
     }
 
-    /// What came of one was written.
+    /// Something was written.
     pub(crate) fn written(&self) {
         if self.until.load(Relaxed) != 0 {
             *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = 0;
@@ -73,6 +73,7 @@ mod tests {
             hold.failed(now);
         }
         assert_eq!(pauses, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+        assert_eq!(hold.until(now - 100_000), None, "the clock was put back");
         hold.written();
         assert_eq!(hold.until(now), None);
         hold.failed(now);

@@ -180,6 +180,7 @@ impl Queue {
         let (own, copy) = (self.clone(), record.clone());
         self.store.append(record, room, move |at| {
             if let Ok(position) = at {
+                own.store.hold.written();
                 own.apply(position, &copy);
             }
             then(&at);

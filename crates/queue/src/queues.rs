@@ -188,7 +188,7 @@ impl Queues {
         private(folder).map_err(|error| error.to_string())?;
         let folder = Folder::open(folder).map_err(|error| error.to_string())?;
         let files: Arc<dyn Files> = Arc::new(folder);
-        let owned = own(&*files, wait)?;
+        let owned = own(&*files, wait, &self.leaving)?;
         let secret = secret(&*files).map_err(|error| error.to_string())?;
         let mut states: BTreeMap<Arc<str>, State> = BTreeMap::new();
         let mut from = None;
@@ -341,6 +341,10 @@ impl Queues {
     pub(crate) fn write_snapshot(&self) -> io::Result<Position> {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(open) = self.open.get() else { return Ok(Position::default()) };
+        // The folder may be another process's by now.
+        if self.is_closed() {
+            return Err(io::Error::other("the queues are closed"));
+        }
         // All records up to here are in what is written now; later ones may be, and are applied again.
         let at = open.store.applied();
         let all = self.all.load();
@@ -391,9 +395,14 @@ impl Queues {
             self.say(&format!("no snapshot of the queues was written: {error}"));
         }
         self.closed.store(true, Ordering::Relaxed);
-        let embedded = open.embedded.clone();
-        // What fails now was never acknowledged.
-        let _ = tokio::task::spawn_blocking(move || embedded.close()).await;
+        let (own, embedded) = (self.clone(), open.embedded.clone());
+        let end = move || {
+            // What fails now was never acknowledged.
+            embedded.close();
+            // A snapshot that is being written is the last.
+            drop(own.writing.lock());
+        };
+        let _ = tokio::task::spawn_blocking(end).await;
         open.owned.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
@@ -407,10 +416,13 @@ fn private(folder: &Path) -> io::Result<()> {
 }
 
 /// Makes the folder this process's own, before anything in it is read.
-fn own(files: &dyn Files, wait: Duration) -> Result<Arc<dyn File>, String> {
+fn own(files: &dyn Files, wait: Duration, leaving: &AtomicBool) -> Result<Arc<dyn File>, String> {
     let file = files.open(OWNER).map_err(|error| error.to_string())?;
     let over = Instant::now() + wait;
     while !file.lock().map_err(|error| error.to_string())? {
+        if leaving.load(Ordering::Relaxed) {
+            return Err("this process is being ended".to_owned());
+        }
         if Instant::now() >= over {
             return Err("another process uses them; end it first, or give this one another `data`".to_owned());
         }

@@ -119,7 +119,6 @@ impl Task {
         let (own, work) = (self.queue.clone(), self.work.clone());
         self.queue.write(&what, Room::Reserve, move |at| match at {
             Ok(_) => {
-                own.store.hold.written();
                 own.counters.one(count);
             }
             // It will be delivered again, since nobody would know that it was.

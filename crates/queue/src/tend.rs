@@ -34,6 +34,9 @@ const LITTLE: u64 = 256 << 10;
 /// How long what nobody needs may stay although it is little.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long nothing is cleaned after something was in the way, at first.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// Records that are copied before their end is waited for.
 const COPIES: usize = 256;
 
@@ -41,7 +44,7 @@ const COPIES: usize = 256;
 pub(crate) async fn tend(queues: Weak<Queues>) {
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut look = Look { cleaned: Instant::now(), mistaken: 0 };
+    let mut look = Look { cleaned: Instant::now(), pause: Duration::ZERO, mistaken: 0 };
     loop {
         tick.tick().await;
         let Some(queues) = queues.upgrade() else { return };
@@ -60,8 +63,10 @@ pub(crate) async fn tend(queues: Weak<Queues>) {
 struct Look {
     /// When space was last given back.
     cleaned: Instant,
-    /// Bytes that seemed to be of no use and were not given back by the last cleaning: what messages take
-    /// in the log is counted roughly. Without that, cleaning would begin again at once.
+    /// How long after that it may be tried again at the earliest.
+    pause: Duration,
+    /// Bytes that seemed to be of no use, and that the last cleaning found needed: what messages take in the
+    /// log is counted roughly. Without that, cleaning would begin again at once.
     mistaken: u64,
 }
 
@@ -81,15 +86,21 @@ impl Look {
         }
         let needed = useful(queues);
         let dirty = self.is_worth_it(garbage(store, needed), needed, self.cleaned.elapsed());
-        if dirty && store.log.oldest().is_some_and(|oldest| oldest <= store.applied()) {
+        let rested = self.cleaned.elapsed() >= self.pause;
+        if dirty && rested && store.log.oldest().is_some_and(|oldest| oldest <= store.applied()) {
             self.cleaned = Instant::now();
+            self.pause = (self.pause * 2).clamp(SHORTEST, PATIENCE);
             let written = snapshot(queues).await;
             // A new one may find no space until something is given back, and the old one knows much too.
             let safe = written.as_ref().map_or_else(|_| queues.snapshot_at(), |at| *at);
-            if clean(queues, store, safe).await? {
-                self.mistaken = garbage(store, useful(queues));
+            let copied = clean(queues, store, safe).await?;
+            written?;
+            if let Some(copied) = copied {
+                let rest = safe.0.saturating_sub(store.log.positions().first.0);
+                self.mistaken = copied.saturating_sub(needed) + rest;
+                self.pause = Duration::ZERO;
             }
-            return written.map(drop);
+            return Ok(());
         }
         let tail = store.log.positions().end.0.saturating_sub(queues.snapshot_at().0);
         if tail > TAIL.max(needed / 4) { snapshot(queues).await.map(drop) } else { Ok(()) }
@@ -115,30 +126,31 @@ pub(crate) async fn snapshot(queues: &Arc<Queues>) -> Result<Position, String> {
 }
 
 /// Walks from the log's beginning up to `safe`, keeps what matters, and gives the rest back. What is
-/// written last stays, since nothing of it could be given back. False: something was in the way.
-async fn clean(queues: &Arc<Queues>, store: &Arc<Store>, safe: Position) -> Result<bool, String> {
-    let mut first = Position::default();
+/// written last stays, since nothing of it could be given back. Says how many bytes were needed; none:
+/// something was in the way.
+async fn clean(queues: &Arc<Queues>, store: &Arc<Store>, safe: Position) -> Result<Option<u64>, String> {
+    let (mut first, mut copied) = (Position::default(), 0);
     while let Some(till) = store.log.oldest().filter(|till| first < *till && *till <= safe) {
-        let walked = walk(queues, store, store.log.positions().first, till).await?;
+        let (walked, bytes) = walk(queues, store, store.log.positions().first, till).await?;
         store.log.trim(walked);
         if walked < till {
-            return Ok(false);
+            return Ok(None);
         }
-        first = till;
+        (first, copied) = (till, copied + bytes);
     }
-    Ok(true)
+    Ok(Some(copied))
 }
 
 /// Appends again what matters between two positions, of which the later one has a record at or behind it.
-/// Says up to where.
+/// Says up to where, and how many bytes that were.
 async fn walk(
     queues: &Arc<Queues>,
     store: &Arc<Store>,
     first: Position,
     till: Position,
-) -> Result<Position, String> {
+) -> Result<(Position, u64), String> {
     let mut follow = store.log.follow(first);
-    let mut copies = Vec::new();
+    let (mut copies, mut copied) = (Vec::new(), 0);
     let walked = loop {
         let (at, record) = match follow.next().await {
             Ok(next) => next,
@@ -154,12 +166,17 @@ async fn walk(
         match fate {
             Fate::Over => {}
             // One that is just becoming a message can be moved as such in a moment.
-            Fate::Coming(upload) if move_upload(&queue, upload, at, record.clone()).await? => {}
+            Fate::Coming(upload) if move_upload(&queue, upload, at, &record).await? => {
+                copied += record.len() as u64;
+            }
             Fate::Coming(_) => break at,
-            Fate::Copied => copies.push(queue.append_again(record.clone())),
+            Fate::Copied => {
+                copied += record.len() as u64;
+                copies.push(queue.append_again(record.clone()));
+            }
             Fate::Together(number) => {
                 finish(&mut copies).await?;
-                move_pieces(&queue, number).await?;
+                copied += move_pieces(&queue, number).await?;
             }
         }
         if copies.len() >= COPIES {
@@ -167,36 +184,52 @@ async fn walk(
         }
     };
     finish(&mut copies).await?;
-    Ok(walked)
+    Ok((walked, copied))
 }
 
-/// Appends a message again whose body lies in pieces, and its pieces.
-async fn move_pieces(queue: &Arc<Queue>, number: Number) -> Result<(), String> {
-    let Some(message) = queue.lock().message(number) else { return Ok(()) };
+/// Appends a message again whose body lies in pieces, and its pieces; says how many bytes that were.
+async fn move_pieces(queue: &Arc<Queue>, number: Number) -> Result<u64, String> {
+    let Some(message) = queue.lock().message(number) else { return Ok(0) };
     let failed = |error: engine::ReadError| error.to_string();
     let record = queue.store.read(message.position).await.map_err(failed)?;
-    let Ok(Record { what: What::Accepted(mut accepted), .. }) = Record::read(&record) else { return Ok(()) };
-    let Body::Pieces { upload, at } = &accepted.body else { return Ok(()) };
-    let mut moved = Vec::with_capacity(at.len());
+    let Ok(Record { what: What::Accepted(mut accepted), .. }) = Record::read(&record) else { return Ok(0) };
+    let Body::Pieces { upload, at } = &accepted.body else { return Ok(0) };
+    let (mut moved, mut bytes) = (Vec::with_capacity(at.len()), 0);
     for (position, length) in at {
         let piece = queue.store.read(*position).await.map_err(failed)?;
+        bytes += piece.len() as u64;
         moved.push((told(queue.append_again(piece)).await?, *length));
     }
     accepted.body = Body::Pieces { upload: *upload, at: moved };
     let mut again = Vec::with_capacity(record.len());
     Record { queue: queue.name(), what: What::Accepted(accepted) }.write(&mut again);
-    told(queue.append_again(again.into())).await.map(drop)
+    told(queue.append_again(again.into())).await?;
+    Ok(bytes)
 }
 
 /// Appends a piece again whose upload is under way, and tells that where it lies. False: it is about to become
 /// a message, or not known to it yet.
-async fn move_upload(queue: &Arc<Queue>, upload: Number, at: Position, piece: Bytes) -> Result<bool, String> {
+async fn move_upload(
+    queue: &Arc<Queue>,
+    upload: Number,
+    at: Position,
+    piece: &Bytes,
+) -> Result<bool, String> {
     let places = queue.uploads().get(&upload).and_then(Weak::upgrade);
     let Some(mut places) = places.as_ref().and_then(|places| places.try_lock().ok()) else {
         return Ok(false);
     };
-    let Some((place, _)) = places.iter_mut().find(|(place, _)| *place == at) else { return Ok(false) };
-    *place = told(queue.append_again(piece)).await?;
+    if places.left.contains(&at) {
+        return Ok(true);
+    }
+    let Some(index) = places.at.iter().position(|(place, _)| *place == at) else { return Ok(false) };
+    let moved = told(queue.append_again(piece.clone())).await?;
+    if let Some((place, _)) = places.at.get_mut(index) {
+        *place = moved;
+    }
+    // What was trimmed is never met again.
+    places.left = places.left.split_off(&queue.store.log.positions().first);
+    places.left.insert(at);
     Ok(true)
 }
 
@@ -221,7 +254,7 @@ mod tests {
 
     #[test]
     fn cleaning_waits_till_it_is_worth_it() {
-        let mut look = Look { cleaned: Instant::now(), mistaken: 0 };
+        let mut look = Look { cleaned: Instant::now(), pause: Duration::ZERO, mistaken: 0 };
         for (garbage, useful, since, worth_it) in [
             (LITTLE, 0, LATER, false),
             (LITTLE + 1, 0, LATER, true),
@@ -239,7 +272,7 @@ mod tests {
     #[test]
     fn what_only_seemed_to_be_of_no_use_is_not_copied_again_and_again() {
         // A cleaning found that all of this is needed.
-        let mut look = Look { cleaned: Instant::now(), mistaken: 3 * GARBAGE };
+        let mut look = Look { cleaned: Instant::now(), pause: Duration::ZERO, mistaken: 3 * GARBAGE };
         assert!(!look.is_worth_it(3 * GARBAGE, GARBAGE, LATER));
         assert!(!look.is_worth_it(4 * GARBAGE, GARBAGE, SOON));
         assert!(look.is_worth_it(4 * GARBAGE + 1, GARBAGE, SOON));

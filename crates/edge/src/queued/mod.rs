@@ -56,7 +56,7 @@ pub fn wants_events(head: &RequestHead) -> bool {
 }
 
 /// How long a request waits for a log that another process still has.
-const OPENING: Duration = Duration::from_secs(15);
+const OPENING: Duration = Duration::from_secs(25);
 
 async fn find(request: &Request<'_>, name: &str) -> Result<Arc<Queue>, Refusal> {
     let queues = &request.thread.shared.queues;

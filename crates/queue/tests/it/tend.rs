@@ -84,8 +84,14 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Accepts so many messages of a quarter of a MiB, delivers them, and waits till space is given back.
+/// Accepts many large messages, delivers them, and waits till space is given back.
 async fn come_and_go(queues: &Queues, left: &str) {
+    pass(queues, left).await;
+    until("space is given back", || queues.log_bytes() < 2 * SEGMENT).await;
+}
+
+/// Accepts 200 messages of a quarter of a MiB, and delivers them.
+async fn pass(queues: &Queues, left: &str) {
     let queue = queues.find("q").unwrap();
     let mut delivered = 0;
     for number in 0..200_u64 {
@@ -98,7 +104,6 @@ async fn come_and_go(queues: &Queues, left: &str) {
         delivered += deliver_but(queues, left).await;
     }
     assert_eq!(delivered, 200);
-    until("space is given back", || queues.log_bytes() < 2 * SEGMENT).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,6 +146,35 @@ async fn who_uploads_slowly_keeps_no_space_from_others() {
         all.extend_from_slice(&piece.unwrap());
     }
     assert_eq!(all, [vec![b'a'; INLINE], vec![b'b'; INLINE], b"c".to_vec()].concat());
+    drop(task);
+    queues.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cleaning_that_was_cut_short_is_no_end_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let queues = open(folder.path(), "0s");
+    let queue = queues.find("q").unwrap();
+    let mut slow = queue.upload(None).unwrap();
+    slow.push(&vec![b'a'; INLINE]).await.unwrap();
+    // From here on, till it is a message, its pieces can't be moved.
+    let mut whole = queue.upload(None).unwrap();
+    whole.push(&vec![b'b'; INLINE]).await.unwrap();
+    whole.finish().await.unwrap();
+    pass(&queues, "").await;
+    let before = queues.log_bytes();
+    until("the first upload's piece is moved", || queues.log_bytes() > before).await;
+    queue.accept(message(NewBody::Uploaded(whole))).await.unwrap();
+    while deliver_but(&queues, "").await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    come_and_go(&queues, "").await;
+    slow.finish().await.unwrap();
+    queue.accept(message(NewBody::Uploaded(slow))).await.unwrap();
+    let task = queues.take(0, u64::MAX / 4).unwrap();
+    let mut pieces = task.message().await.unwrap().pieces(&task).unwrap();
+    let piece = std::future::poll_fn(|cx| pieces.poll_next(cx)).await.unwrap().unwrap();
+    assert_eq!(piece, vec![b'a'; INLINE]);
     drop(task);
     queues.close().await;
 }
