@@ -54,13 +54,18 @@ fn holds(file: &str, plan: &Plan, warnings: &[Diagnostic], paint: Paint) -> Stri
     if !warnings.is_empty() {
         text += "\n";
     }
-    text += &format!(
-        "{file} holds: {}, {}, {}\n",
-        counted(plan.listeners.len(), "listener"),
-        counted(plan.services.len(), "service"),
-        counted(plan.routes.len(), "route"),
-    );
+    text += &format!("{file} holds: {}, {}\n", counted(plan.listeners.len(), "listener"), contents(plan),);
     text
+}
+
+/// How many services, routes and queues there are.
+pub fn contents(plan: &Plan) -> String {
+    let services = counted(plan.services.len(), "service");
+    let routes = counted(plan.routes.len(), "route");
+    match plan.queues.len() {
+        0 => format!("{services}, {routes}"),
+        queues => format!("{services}, {routes}, {}", counted(queues, "queue")),
+    }
 }
 
 /// Prints the file's JSON Schema.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use config::{Loaded, Plan};
 use node::{Node, Options};
 
-use crate::check::load;
+use crate::check::{contents, load};
 use crate::cli;
 use crate::failure::Failure;
-use crate::terminal::{self, Paint, counted};
+use crate::terminal::{self, Paint};
 
 /// What mistakes in options are shown to be in.
 const COMMAND_LINE: &str = "(command line)";
@@ -21,14 +21,13 @@ const COMMAND_LINE: &str = "(command line)";
 /// When the file has a mistake or the node can't start.
 pub fn run(ask: &cli::Run) -> Result<ExitCode, Failure> {
     let loaded = load(&ask.file)?;
-    let services = counted(loaded.plan.services.len(), "service");
-    let routes = counted(loaded.plan.routes.len(), "route");
+    let contents = contents(&loaded.plan);
     let name = loaded.plan.node.name.clone();
     let node = start(loaded, Some(ask.file.config.clone()), ask.grace.grace)?;
     let mut parts = vec![format!("nearside {}", env!("CARGO_PKG_VERSION")), format!("node {name}")];
     parts.extend(urls(&node));
     parts.push(format!("admin http://{}", node.admin_address()));
-    parts.push(format!("{services}, {routes}"));
+    parts.push(contents);
     terminal::note(&format!("{}\n", parts.join(" · ")));
     Ok(work(node))
 }

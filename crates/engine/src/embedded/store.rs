@@ -76,6 +76,8 @@ impl Store {
                 store.files.remove(name)?;
             }
         }
+        // Names that the process before this one used and removed are free once that lasts.
+        store.files.sync()?;
         Ok(store)
     }
 
@@ -96,13 +98,14 @@ impl Store {
     pub fn stock(&mut self, spares: usize) -> Result<(), Trouble> {
         while self.spares.len() < spares {
             let name = format!("{SPARE}{}", self.next);
+            // A name that was tried isn't used again: after a loss of power it may be the failed file's.
+            self.next += 1;
             let made = self.files.open(&name).and_then(|file| file.reserve(self.length));
             if let Err(error) = made {
                 // What it took already is given back; if that fails too, the next start does it.
                 let _ = self.files.remove(&name);
                 return Err(Trouble::full(error));
             }
-            self.next += 1;
             self.spares.push(name);
         }
         Ok(())

@@ -154,6 +154,8 @@ fn a_file_that_holds_is_said_to() {
     "#);
     let checked = json(&run_in(folder.path(), &["check", "--json"]));
     assert_eq!(checked["holds"], true);
+    let queues = run(&["check", "-c", concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/queue.toml")]);
+    assert!(queues.ends_with("holds: 1 listener, 1 service, 2 routes, 3 queues\n"), "{queues}");
 }
 
 #[test]
