@@ -1,7 +1,8 @@
 //! A log in segments on this machine's disk.
 //!
 //! Records lie in `format` one after the other; a position counts the bytes before it, from the log's
-//! beginning on. One thread writes (`writer`), one tells (`teller`), everybody reads. `docs/formats.md` describes the files.
+//! beginning on. One thread writes (`writer`), one tells (`teller`), everybody reads. `docs/formats.md`
+//! describes the files.
 
 mod follow;
 mod format;

@@ -118,9 +118,7 @@ impl Task {
         };
         let (own, work) = (self.queue.clone(), self.work.clone());
         self.queue.write(&what, Room::Reserve, move |at| match at {
-            Ok(_) => {
-                own.counters.one(count);
-            }
+            Ok(_) => own.counters.one(count),
             // It will be delivered again, since nobody would know that it was.
             Err(_) => {
                 own.store.hold.failed(wall_ms());

@@ -58,8 +58,6 @@ pub fn recover(
     let generation = scan.generation.saturating_add(1);
     let mut found = Found { log, generation, store, segments, active };
     settle(&mut found, unsure).map_err(OpenError::Io)?;
-    // What the process before this one renamed or removed may not last yet.
-    files.sync().map_err(OpenError::Io)?;
     // If there's no space for the reserve now, it is made as soon as there is.
     let _ = found.store.stock(RESERVE);
     Ok(found)

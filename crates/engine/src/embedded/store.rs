@@ -76,7 +76,7 @@ impl Store {
                 store.files.remove(name)?;
             }
         }
-        // Names that the process before this one used and removed are free once that lasts.
+        // What the process before this one renamed or removed may not last yet; then its names are free.
         store.files.sync()?;
         Ok(store)
     }

@@ -13,5 +13,6 @@ mod record;
 mod sign;
 mod sse;
 mod state;
+mod support;
 mod tend;
 mod when;

@@ -6,49 +6,29 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use config::Plan;
-use queue::accept::{INLINE, New, NewBody};
-use queue::state::Outcome;
+use queue::accept::{INLINE, NewBody};
 use queue::{Queue, Queues};
+
+use super::support::{LIMIT, done, message, plan, rest, until, whole};
 
 /// The log's segments have so many bytes: the one that is written stays.
 const SEGMENT: u64 = 16 << 20;
 
-/// How long anything may take.
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn plan(keep: &str) -> Plan {
-    let text = format!(
-        "[[listen]]\naddress = \"127.0.0.1:1\"\n[[route]]\nqueue = \"q\"\n\
-         [queue.q]\ndeliver = [\"https://shop.example/\"]\nkeep = {{ done = \"{keep}\" }}\n"
-    );
-    let parsed = config::parse(&text, "file", Path::new("/"), &|_| None);
-    parsed.unwrap_or_else(|report| panic!("{report}")).plan
+fn with_queue(keep: &str) -> Plan {
+    plan(&format!(
+        "[[route]]\nqueue = \"q\"\n[queue.q]\ndeliver = [\"https://shop.example/\"]\nkeep = {{ done = \"{keep}\" }}\n"
+    ))
 }
 
 fn open(folder: &Path, keep: &str) -> Arc<Queues> {
     let background = tokio::runtime::Handle::current();
     let queues = Queues::new(1, background, Arc::new(|text: &str| panic!("{text}")));
-    queues.follow(&plan(keep), folder, Duration::ZERO).unwrap();
+    queues.follow(&with_queue(keep), folder, Duration::ZERO).unwrap();
     queues
 }
 
-fn message(body: NewBody) -> New<'static> {
-    New {
-        method: b"POST",
-        target: b"/",
-        fields: b"Host: a\r\n",
-        body,
-        order: None,
-        key: None,
-        due: 0,
-        hops: "",
-        event: None,
-        fired: None,
-    }
-}
-
-async fn accept(queue: &Arc<Queue>, body: Vec<u8>) -> String {
-    queue.accept(message(NewBody::Whole(Bytes::from(body)))).await.unwrap().id
+async fn accept(queue: &Arc<Queue>, body: &[u8]) -> String {
+    queue.accept(whole(body)).await.unwrap().id
 }
 
 async fn accept_large(queue: &Arc<Queue>, pieces: usize) {
@@ -68,20 +48,10 @@ async fn deliver_but(queues: &Queues, left: &str) -> usize {
             held.push(task);
             continue;
         }
-        let message = task.message().await.unwrap();
-        let outcome = Outcome { status: 200, began: upstream::clock::wall_ms(), ..Outcome::default() };
-        task.settle(&message, &outcome, b"");
+        done(task).await;
         delivered += 1;
     }
     delivered
-}
-
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let over = Instant::now() + LIMIT;
-    while !holds() {
-        assert!(Instant::now() < over, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Accepts many large messages, delivers them, and waits till space is given back.
@@ -95,7 +65,7 @@ async fn pass(queues: &Queues, left: &str) {
     let queue = queues.find("q").unwrap();
     let mut delivered = 0;
     for number in 0..200_u64 {
-        accept(&queue, vec![number as u8; INLINE]).await;
+        accept(&queue, &vec![number as u8; INLINE]).await;
         delivered += deliver_but(queues, left).await;
     }
     let over = Instant::now() + LIMIT;
@@ -111,7 +81,7 @@ async fn space_is_given_back_each_time_and_what_waits_stays() {
     let folder = tempfile::tempdir().unwrap();
     let queues = open(folder.path(), "0s");
     let queue = queues.find("q").unwrap();
-    let waiting = accept(&queue, b"I stay".to_vec()).await;
+    let waiting = accept(&queue, b"I stay").await;
     for _ in 0..3 {
         come_and_go(&queues, &waiting).await;
     }
@@ -139,13 +109,9 @@ async fn who_uploads_slowly_keeps_no_space_from_others() {
     slow.push(b"c").await.unwrap();
     slow.finish().await.unwrap();
     queue.accept(message(NewBody::Uploaded(slow))).await.unwrap();
-    let mut all = Vec::new();
     let task = queues.take(0, u64::MAX / 4).unwrap();
     let mut pieces = task.message().await.unwrap().pieces(&task).unwrap();
-    while let Some(piece) = std::future::poll_fn(|cx| pieces.poll_next(cx)).await {
-        all.extend_from_slice(&piece.unwrap());
-    }
-    assert_eq!(all, [vec![b'a'; INLINE], vec![b'b'; INLINE], b"c".to_vec()].concat());
+    assert_eq!(rest(&mut pieces).await, [vec![b'a'; INLINE], vec![b'b'; INLINE], b"c".to_vec()].concat());
     drop(task);
     queues.close().await;
 }
@@ -173,8 +139,7 @@ async fn a_cleaning_that_was_cut_short_is_no_end_of_it() {
     queue.accept(message(NewBody::Uploaded(slow))).await.unwrap();
     let task = queues.take(0, u64::MAX / 4).unwrap();
     let mut pieces = task.message().await.unwrap().pieces(&task).unwrap();
-    let piece = std::future::poll_fn(|cx| pieces.poll_next(cx)).await.unwrap().unwrap();
-    assert_eq!(piece, vec![b'a'; INLINE]);
+    assert_eq!(rest(&mut pieces).await, vec![b'a'; INLINE]);
     drop(task);
     queues.close().await;
 }

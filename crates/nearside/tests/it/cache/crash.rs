@@ -2,7 +2,6 @@
 //! speed, and one whose disk is full: no byte is wrong, nothing gone comes back, and the node goes on.
 
 use std::io;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Scene, Setting, is_hit, is_soak, pattern, reply};
-use crate::support::{Behaviour, Client, Endpoint, Nearside, until};
+use crate::support::{Behaviour, Client, Endpoint, Nearside, until, with_little_room};
 
 /// Objects that change all the time.
 const CHANGING: usize = 64;
@@ -192,22 +191,6 @@ fn what_is_on_disk_is_found_again_after_an_ordinary_end() {
     assert_eq!(scene.hits(), CHANGING);
 }
 
-/// The same command in a namespace of its own where the folder of the disk tier has 24 MiB.
-fn with_little_room(command: &Command) -> Command {
-    let script = "mkdir -p nearside-data/little && mount -t tmpfs -o size=24m little nearside-data/little \
-                  && exec \"$@\"";
-    let mut unshare = Command::new("unshare");
-    unshare.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]);
-    unshare.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => unshare.env(name, value),
-            None => unshare.env_remove(name),
-        };
-    }
-    unshare
-}
-
 #[test]
 fn a_node_whose_disk_is_full_goes_on_without_it_and_says_so() {
     let endpoint = Endpoint::start(Behaviour::script(|request, stream| {
@@ -215,7 +198,9 @@ fn a_node_whose_disk_is_full_goes_on_without_it_and_says_so() {
     }));
     let tiers = "memory = \"16MiB\"\ndisk = { path = \"little\", size = \"128MiB\" }";
     let file = Setting { tiers, ..Setting::default() }.file(&endpoint);
-    let node = Nearside::start_by(&file, &["--grace", "0s"], |command, _| with_little_room(&command));
+    let node = Nearside::start_by(&file, &["--grace", "0s"], |command, _| {
+        with_little_room(&command, "nearside-data/little", "24m")
+    });
     let scene = Scene { node, endpoint };
     let body = pattern(1 << 20);
     for round in 0..2 {

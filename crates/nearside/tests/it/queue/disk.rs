@@ -1,26 +1,8 @@
 //! A disk that is full: 507 till deliveries have made room, without a restart. A disk that fails while it
 //! is synced needs a device that lies; the engine's simulation has those.
 
-use std::process::Command;
-
 use super::{OK, Receiver, Scene, file, id};
-use crate::support::{Gate, Nearside, until};
-
-/// The same command in a namespace of its own where the queues' folder has little room.
-fn with_little_room(command: &Command) -> Command {
-    let script = "mkdir -p nearside-data/queues && mount -t tmpfs -o size=200m little nearside-data/queues \
-                  && exec \"$@\"";
-    let mut unshare = Command::new("unshare");
-    unshare.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]);
-    unshare.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => unshare.env(name, value),
-            None => unshare.env_remove(name),
-        };
-    }
-    unshare
-}
+use crate::support::{Gate, Nearside, until, with_little_room};
 
 #[test]
 fn a_full_disk_refuses_till_deliveries_have_made_room() {
@@ -28,7 +10,9 @@ fn a_full_disk_refuses_till_deliveries_have_made_room() {
     let held = gate.clone();
     let shop = Receiver::start(move |_| held.pass().map(|()| OK.to_owned()));
     let config = file(&[("shop", &shop.endpoint)], "keep = { done = \"0s\" }");
-    let node = Nearside::start_by(&config, &["--grace", "0s"], |command, _| with_little_room(&command));
+    let node = Nearside::start_by(&config, &["--grace", "0s"], |command, _| {
+        with_little_room(&command, "nearside-data/queues", "200m")
+    });
     let scene = Scene { node, shop };
     let body = vec![b'x'; 1 << 20];
     let mut accepted = Vec::new();
