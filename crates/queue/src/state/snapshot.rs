@@ -172,7 +172,7 @@ impl State {
             }
             kind::KEYS => {
                 while !from.is_empty() {
-                    let number = from.variable()?;
+                    let number = message_number(&mut from)?;
                     let (key, content, till) = (from.u128()?, from.u64()?.into(), from.variable()?);
                     self.keys.insert(number, &Dedupe { key, content, till });
                 }
@@ -213,7 +213,7 @@ impl State {
         self.next_receiver = from.variable()?.checked_sub(1).and_then(|next| u16::try_from(next).ok());
         self.fired = from.variable()?.checked_sub(1);
         for _ in 0..from.count(2)? {
-            let gap = from.variable()?..from.variable()?;
+            let gap = message_number(from)?..from.variable()?;
             self.gaps.add(gap);
         }
         for _ in 0..from.count(2)? {
@@ -224,7 +224,10 @@ impl State {
     }
 
     fn restore_message(&mut self, from: &mut Reader<'_>, now: u64) -> Result<(), BadRecord> {
-        let (number, has) = (from.variable()?, from.u8()?);
+        let (number, has) = (message_number(from)?, from.u8()?);
+        if has > has::ORDER | has::PIECES || self.messages.contains(number) {
+            return Err(BadRecord::Number);
+        }
         let (position, since, bytes) = (Position(from.variable()?), from.variable()?, from.small()?);
         let mut order = None;
         if has & has::ORDER != 0 {
@@ -237,9 +240,6 @@ impl State {
             let lowest = Position(from.variable()?);
             self.uploads.insert(upload, Upload { message: Some(number), lowest });
             self.bodies.insert(number, upload);
-        }
-        if number >= NO_NUMBERS || self.messages.contains(number) {
-            return Err(BadRecord::Number);
         }
         let mut open = 0;
         for _ in 0..from.count(DELIVERY)? {
@@ -277,4 +277,10 @@ impl State {
         receiver.add_ended(number, delivery);
         Ok(false)
     }
+}
+
+/// One that a message can have: slices are made from the first number on, and 0 is before it.
+fn message_number(from: &mut Reader<'_>) -> Result<Number, BadRecord> {
+    let number = from.variable()?;
+    if (1..NO_NUMBERS).contains(&number) { Ok(number) } else { Err(BadRecord::Number) }
 }

@@ -377,6 +377,26 @@ fn numbers_that_were_refused_are_not_remembered_after_a_start() {
 }
 
 #[test]
+fn a_slice_that_no_state_wrote_is_refused() {
+    let message = |number, has| vec![1, 2, number, has, 5, 5, 5, 0];
+    let restore = |slices: &[Vec<u8>]| {
+        let mut state = State::new(rules(&[]));
+        slices.iter().try_for_each(|slice| state.restore(slice, 0))
+    };
+    assert!(restore(&[message(1, 0), message(2, 0)]).is_ok());
+    for (why, slices) in [
+        ("messages begin with number 1", vec![message(0, 0)]),
+        ("the same message twice", vec![message(1, 0), message(1, 0)]),
+        ("a part that messages haven't got", vec![message(1, 4)]),
+        ("a later version", vec![vec![2, 2]]),
+        ("a kind that there isn't", vec![vec![1, 9]]),
+        ("its end is missing", vec![message(1, 0)[..6].to_vec()]),
+    ] {
+        assert!(restore(&slices).is_err(), "{why}");
+    }
+}
+
+#[test]
 fn what_was_taken_out_ends_quietly() {
     let mut queue = Queue::new(rules(&["a"]));
     let (number, next) = (queue.with_key(1), queue.with_key(1));
